@@ -1,0 +1,2 @@
+// This file lets the compiler accept the functions without a body: the linker
+// finds them in the runtime.

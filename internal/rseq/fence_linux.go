@@ -1,0 +1,42 @@
+//go:build amd64 || arm64
+
+package rseq
+
+import (
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// include/uapi/linux/membarrier.h, Linux 5.10.
+const (
+	membarrierPrivateExpeditedRseq         = 1 << 7
+	membarrierRegisterPrivateExpeditedRseq = 1 << 8
+)
+
+// fenceError is why fences do not work, or nil. The registration is done once.
+var fenceError = sync.OnceValue(func() error {
+	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierRegisterPrivateExpeditedRseq, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("rseq: membarrier(REGISTER_PRIVATE_EXPEDITED_RSEQ): %w", errno)
+	}
+	return nil
+})
+
+// FenceError returns why Fence cannot work here, or nil.
+func FenceError() error { return fenceError() }
+
+// Fence aborts every section that any thread of this process is inside of at
+// this moment, on all CPUs, and returns when none of them is. What the caller
+// stored before is seen by every section that starts later.
+func Fence() error {
+	if err := fenceError(); err != nil {
+		return err
+	}
+	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierPrivateExpeditedRseq, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("rseq: membarrier(PRIVATE_EXPEDITED_RSEQ): %w", errno)
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+//go:build !linux || !(amd64 || arm64)
+
+package rseq
+
+import (
+	"errors"
+	"runtime"
+)
+
+// Find returns the ground of a platform without sections.
+func Find() *Ground { return &ground }
+
+var ground = Ground{Reason: "there are no restartable sections for " + runtime.GOOS + "/" + runtime.GOARCH}
+
+// EnsureThread reports that no thread here can run sections.
+func EnsureThread() bool { return false }
+
+// Field returns NoID.
+func Field(uintptr) uint32 { return NoID }
+
+// ReadThreadStats returns zeros: there are no areas here.
+func ReadThreadStats() ThreadStats { return ThreadStats{} }
+
+// FenceError returns why there are no fences here.
+func FenceError() error { return errNoFence }
+
+// Fence returns an error: there are no sections here.
+func Fence() error { return errNoFence }
+
+var errNoFence = errors.New("rseq: no fence on " + runtime.GOOS + "/" + runtime.GOARCH)

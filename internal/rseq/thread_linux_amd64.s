@@ -1,0 +1,98 @@
+#include "textflag.h"
+#include "go_asm.h"
+
+// The spare word of m.tls that holds the pointer to this thread's area: FS is
+// &m.tls[1], so 24(FS) is m.tls[4]. rseqcs and vcpu use the same word.
+#define WORD 24(FS)
+
+// func isCgo() bool
+TEXT ·isCgo(SB), NOSPLIT, $0-1
+	MOVBLZX runtime·iscgo(SB), AX
+	MOVB    AX, ret+0(FP)
+	RET
+
+// func threadWord() uintptr
+// Returns the word that holds the area's address.
+TEXT ·threadWord(SB), NOSPLIT, $0-8
+	MOVQ WORD, AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func threadG() (stored, register uintptr)
+// Returns g as the runtime stored it before FS, and g in its register. The
+// wrapper of an assembly function leaves R14 alone.
+TEXT ·threadG(SB), NOSPLIT, $0-16
+	MOVQ -8(FS), AX
+	MOVQ AX, stored+0(FP)
+	MOVQ R14, register+8(FP)
+	RET
+
+// func threadPointer() uintptr
+// Returns the C library's thread pointer, kept by the ELF ABI at 0(FS).
+TEXT ·threadPointer(SB), NOSPLIT, $0-8
+	MOVQ 0(FS), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func field(offset, libcOffset uintptr, libc bool) uint32
+// Reads one field of this thread's area, NoID where the thread has none.
+TEXT ·field(SB), NOSPLIT, $0-28
+	MOVQ offset+0(FP), BX
+	CMPB libc+16(FP), $0
+	JNE  libcArea
+	MOVQ WORD, AX
+	TESTQ AX, AX
+	JEQ  none
+	MOVL (AX)(BX*1), AX
+	MOVL AX, ret+24(FP)
+	RET
+libcArea:
+	MOVQ 0(FS), AX
+	ADDQ libcOffset+8(FP), AX
+	MOVL (AX)(BX*1), AX
+	MOVL AX, ret+24(FP)
+	RET
+none:
+	MOVL $-1, ret+24(FP)
+	RET
+
+// func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
+// Registers area for the running thread and remembers it in WORD, or, where
+// the kernel refuses, remembers it all the same: its ids say NoID. One
+// function, so that the thread cannot change between its steps.
+TEXT ·register(SB), NOSPLIT, $0-32
+	MOVQ  WORD, AX
+	TESTQ AX, AX
+	JNE   already
+	MOVL  $const_sysGettid, AX
+	SYSCALL
+	MOVQ  area+0(FP), DI
+	MOVL  AX, const_offsetTID(DI)
+	MOVQ  owner+16(FP), AX
+	MOVQ  AX, const_OffsetOwner(DI)
+	MOVQ  length+8(FP), SI
+	XORL  DX, DX
+	MOVL  $const_Signature, R10
+	MOVL  $const_sysRseq, AX
+	SYSCALL
+	NEGQ  AX
+	MOVQ  AX, errno+24(FP)
+	MOVQ  area+0(FP), DI
+	MOVQ  DI, WORD
+	RET
+already:
+	MOVQ $const_alreadyRegistered, errno+24(FP)
+	RET
+
+// func rawRseq(area, length uintptr) (errno uintptr)
+// Asks the kernel for a registration and leaves WORD alone.
+TEXT ·rawRseq(SB), NOSPLIT, $0-24
+	MOVQ area+0(FP), DI
+	MOVQ length+8(FP), SI
+	XORL DX, DX
+	MOVL $const_Signature, R10
+	MOVL $const_sysRseq, AX
+	SYSCALL
+	NEGQ AX
+	MOVQ AX, errno+16(FP)
+	RET

@@ -1,0 +1,110 @@
+#include "textflag.h"
+#include "go_asm.h"
+
+// func isCgo() bool
+TEXT ·isCgo(SB), NOSPLIT, $0-1
+	MOVBU runtime·iscgo(SB), R0
+	MOVB  R0, ret+0(FP)
+	RET
+
+// func threadWord() uintptr
+// Returns the word that holds the area's address: zero, too, where clone(2)
+// handed on the area of another M.
+TEXT ·threadWord(SB), NOSPLIT, $0-8
+	MRS  TPIDR_EL0, R0
+	CBZ  R0, done
+	MOVD const_OffsetOwner(R0), R1
+	MOVD const_OffsetOfM(g), R2
+	CMP  R1, R2
+	BEQ  done
+	MOVD ZR, R0
+done:
+	MOVD R0, ret+0(FP)
+	RET
+
+// func threadG() (stored, register uintptr)
+// On arm64 g is in its register only; both results are that.
+TEXT ·threadG(SB), NOSPLIT, $0-16
+	MOVD g, stored+0(FP)
+	MOVD g, register+8(FP)
+	RET
+
+// func threadPointer() uintptr
+// Returns the thread pointer as it is.
+TEXT ·threadPointer(SB), NOSPLIT, $0-8
+	MRS  TPIDR_EL0, R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func field(offset, libcOffset uintptr, libc bool) uint32
+// Reads one field of this thread's area, NoID where the thread has none.
+TEXT ·field(SB), NOSPLIT, $0-28
+	MOVD  offset+0(FP), R1
+	MRS   TPIDR_EL0, R0
+	MOVBU libc+16(FP), R2
+	CBNZ  R2, libcArea
+	CBZ   R0, none
+	MOVD  const_OffsetOwner(R0), R2
+	MOVD  const_OffsetOfM(g), R3
+	CMP   R2, R3
+	BNE   none
+	MOVWU (R0)(R1), R0
+	MOVW  R0, ret+24(FP)
+	RET
+libcArea:
+	MOVD  libcOffset+8(FP), R2
+	ADD   R2, R0
+	MOVWU (R0)(R1), R0
+	MOVW  R0, ret+24(FP)
+	RET
+none:
+	MOVW $-1, R0
+	MOVW R0, ret+24(FP)
+	RET
+
+// func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
+// Registers area for the running thread and remembers it in TPIDR_EL0, or,
+// where the kernel refuses, remembers it all the same: its ids say NoID. One
+// function, so that the thread cannot change between its steps.
+TEXT ·register(SB), NOSPLIT, $0-32
+	MRS  TPIDR_EL0, R0
+	CBZ  R0, fresh
+	MOVD const_OffsetOwner(R0), R1
+	MOVD const_OffsetOfM(g), R2
+	CMP  R1, R2
+	BEQ  already
+fresh:
+	MOVD $const_sysGettid, R8
+	SVC
+	MOVD area+0(FP), R4
+	MOVW R0, const_offsetTID(R4)
+	MOVD owner+16(FP), R1
+	MOVD R1, const_OffsetOwner(R4)
+	MOVD R4, R0
+	MOVD length+8(FP), R1
+	MOVD ZR, R2
+	MOVD $const_Signature, R3
+	MOVD $const_sysRseq, R8
+	SVC
+	NEG  R0, R0
+	MOVD R0, errno+24(FP)
+	MOVD area+0(FP), R4
+	MSR  R4, TPIDR_EL0
+	RET
+already:
+	MOVD $const_alreadyRegistered, R0
+	MOVD R0, errno+24(FP)
+	RET
+
+// func rawRseq(area, length uintptr) (errno uintptr)
+// Asks the kernel for a registration and leaves TPIDR_EL0 alone.
+TEXT ·rawRseq(SB), NOSPLIT, $0-24
+	MOVD area+0(FP), R0
+	MOVD length+8(FP), R1
+	MOVD ZR, R2
+	MOVD $const_Signature, R3
+	MOVD $const_sysRseq, R8
+	SVC
+	NEG  R0, R0
+	MOVD R0, errno+16(FP)
+	RET

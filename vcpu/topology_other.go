@@ -1,0 +1,9 @@
+//go:build !linux
+
+package vcpu
+
+import "runtime"
+
+func possibleCPUs() int { return runtime.NumCPU() }
+
+func systemNode() int { return -1 }
