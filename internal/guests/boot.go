@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/vcpualloc/vcpualloc/internal/guests/plan"
+)
+
+// console is what was seen on a guest's console.
+type console struct {
+	mode      *plan.Mode   // of the first job that printed one
+	result    *plan.Result // only if its line was the last
+	troubles  []string     // lines in which the kernel says that it is broken
+	malformed []string     // lines for the runner that it could not read
+}
+
+// kernelTroubles mark a line in which the kernel reports a fault of its own.
+var kernelTroubles = []string{"Kernel panic", "Oops", "BUG:", "kernel BUG at", "general protection fault"}
+
+// boot runs one guest to its end and returns its console and the emulator's exit
+// status. Everything the guest prints goes to log.
+func boot(command *exec.Cmd, log io.Writer, job func(plan.JobResult)) (console, int, error) {
+	fmt.Fprintln(log, strings.Join(command.Args, " "))
+	output, input, err := os.Pipe()
+	if err != nil {
+		return console{}, 0, err
+	}
+	defer output.Close()
+	command.Stdout, command.Stderr = input, input
+	// Without it the emulator holds the pipe's end and the caller waits on.
+	command.WaitDelay = 5 * time.Second
+	err = command.Start()
+	input.Close()
+	if err != nil {
+		return console{}, 0, err
+	}
+	seen := follow(io.TeeReader(output, log), job)
+	err = command.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = nil
+	}
+	return seen, command.ProcessState.ExitCode(), err
+}
+
+// follow reads a console up to its end.
+func follow(text io.Reader, job func(plan.JobResult)) console {
+	var seen console
+	lines := bufio.NewReader(text)
+	for {
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			seen.line(line, job)
+		}
+		if err != nil {
+			return seen
+		}
+	}
+}
+
+func (c *console) line(line string, job func(plan.JobResult)) {
+	c.result = nil
+	read := func(prefix string, value any) bool {
+		text, ok := strings.CutPrefix(line, prefix)
+		if !ok {
+			return false
+		}
+		if err := json.Unmarshal([]byte(text), value); err != nil {
+			c.malformed = append(c.malformed, line)
+			return false
+		}
+		return true
+	}
+	var mode plan.Mode
+	var one plan.JobResult
+	var result plan.Result
+	switch {
+	case read(plan.ModePrefix, &mode):
+		if c.mode == nil {
+			c.mode = &mode
+		}
+	case read(plan.JobPrefix, &one):
+		job(one)
+	case read(plan.ResultPrefix, &result):
+		c.result = &result
+	}
+	for _, mark := range kernelTroubles {
+		if strings.Contains(line, mark) {
+			c.troubles = append(c.troubles, line)
+			break
+		}
+	}
+}
+
+// runRow fetches, packs, boots and judges one row.
+func (r *runner) runRow(ctx context.Context, row Row) (result outcome) {
+	began := time.Now()
+	result = outcome{row: row, log: r.logName(row)}
+	defer func() { result.took = time.Since(began) }()
+	image, err := r.kernels.image(ctx, row)
+	if err != nil {
+		result.surprises = []string{err.Error()}
+		return result
+	}
+	initramfs, jobs, err := r.prepare(ctx, row)
+	if err != nil {
+		result.surprises = []string{err.Error()}
+		return result
+	}
+	log, err := os.Create(result.log)
+	if err != nil {
+		result.surprises = []string{err.Error()}
+		return result
+	}
+	defer log.Close()
+	r.progress("%s: booting", row.Name)
+	began = time.Now()
+	limited, stop := context.WithTimeout(ctx, r.timeout)
+	defer stop()
+	command := r.emulator.command(limited, row, image, initramfs, r.memory, r.niceness)
+	seen, status, err := boot(command, log, func(job plan.JobResult) {
+		r.progress("%s: %s %s", row.Name, job.Name, describe(job))
+	})
+	result.console, result.status = seen, status
+	if err != nil {
+		result.surprises = append(result.surprises, err.Error())
+	}
+	if limited.Err() != nil {
+		result.surprises = append(result.surprises, fmt.Sprintf("not done after %v", r.timeout))
+	}
+	result.surprises = append(result.surprises, judge(row, seen, status, len(jobs))...)
+	return result
+}
