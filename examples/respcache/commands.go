@@ -1,0 +1,83 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/tidwall/redcon"
+)
+
+// command is one entry of the command table: how a request is recognised,
+// checked and served, and what COMMAND tells about it.
+type command struct {
+	name    string
+	arity   int // arguments with the name; a negative number means at least so many
+	flags   string
+	keys    [3]int // first key, last key, step, as COMMAND tells them
+	group   string
+	since   string
+	summary string
+	run     func(s *server, conn redcon.Conn, args [][]byte)
+}
+
+// maxNameBytes bounds the names that are looked up; no command is longer.
+const maxNameBytes = 16
+
+// byName finds a command by its name in lower case.
+var byName = map[string]*command{}
+
+// init fills byName: a plain initializer would be a cycle, since the functions
+// of COMMAND read the table that they are part of.
+func init() {
+	for _, group := range [][]command{connectionCommands, stringCommands, keyCommands, serverCommands} {
+		for i := range group {
+			byName[group[i].name] = &group[i]
+		}
+	}
+}
+
+var oneKey = [3]int{1, 1, 1}
+var manyKeys = [3]int{1, -1, 1}
+var keyValuePairs = [3]int{1, -1, 2}
+
+// findCommand looks name up in any case, without allocating.
+func findCommand(name []byte) *command {
+	if len(name) > maxNameBytes {
+		return nil
+	}
+	var lower [maxNameBytes]byte
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	return byName[string(lower[:len(name)])]
+}
+
+// accepts reports whether a request may have n arguments, the name included.
+func (c *command) accepts(n int) bool {
+	if c.arity < 0 {
+		return n >= -c.arity
+	}
+	return n == c.arity
+}
+
+// handle serves one request. Its reply is written to conn's buffer; redcon
+// sends it after the last request of the pipeline.
+func (s *server) handle(conn redcon.Conn, request redcon.Command) {
+	s.commands.Add(1)
+	c := findCommand(request.Args[0])
+	switch {
+	case c == nil:
+		conn.WriteError(unknownCommand(request.Args))
+	case !c.accepts(len(request.Args)):
+		conn.WriteError(wrongArity(c.name))
+	default:
+		c.run(s, conn, request.Args)
+	}
+}
+
+// is reports whether argument is word, in any case. word is in upper case.
+func is(argument []byte, word string) bool {
+	return len(argument) == len(word) && strings.EqualFold(string(argument), word)
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+const (
+	// compatibleVersion is the Redis whose replies these are; clients choose
+	// what they send by it.
+	compatibleVersion = "7.0.0"
+	evictionPolicy    = "allkeys-lru"
+)
+
+// section is one part of INFO.
+type section struct {
+	name  string
+	write func(s *server, w *strings.Builder)
+}
+
+var sections = []section{
+	{"Server", (*server).infoServer},
+	{"Clients", (*server).infoClients},
+	{"Memory", (*server).infoMemory},
+	{"Stats", (*server).infoStats},
+	{"Keyspace", (*server).infoKeyspace},
+}
+
+// info writes the sections asked for, all without arguments, in the format of
+// Redis: lines of name:value, a section's title after a #.
+func (s *server) info(conn redcon.Conn, args [][]byte) {
+	var text strings.Builder
+	for _, part := range sections {
+		if !wanted(part.name, args[1:]) {
+			continue
+		}
+		if text.Len() > 0 {
+			text.WriteString("\r\n")
+		}
+		text.WriteString("# " + part.name + "\r\n")
+		part.write(s, &text)
+	}
+	conn.WriteBulkString(text.String())
+}
+
+func wanted(name string, args [][]byte) bool {
+	for _, argument := range args {
+		for _, word := range []string{name, "all", "default", "everything"} {
+			if is(argument, strings.ToUpper(word)) {
+				return true
+			}
+		}
+	}
+	return len(args) == 0
+}
+
+func line(w *strings.Builder, name string, value any) {
+	fmt.Fprintf(w, "%s:%v\r\n", name, value)
+}
+
+func (s *server) infoServer(w *strings.Builder) {
+	features := vcpu.Probe()
+	uptime := int64(time.Since(s.started).Seconds())
+	line(w, "redis_version", compatibleVersion)
+	line(w, "redis_mode", "standalone")
+	line(w, "os", runtime.GOOS+" "+runtime.GOARCH)
+	line(w, "process_id", os.Getpid())
+	line(w, "tcp_port", s.port)
+	line(w, "uptime_in_seconds", uptime)
+	line(w, "go_version", runtime.Version())
+	line(w, "vcpualloc_mode", features.Mode)
+	line(w, "vcpualloc_reason", features.Reason)
+	line(w, "vcpualloc_rseq_owner", features.Owner)
+	line(w, "vcpualloc_vcpus", vcpu.Max())
+}
+
+func (s *server) infoClients(w *strings.Builder) {
+	line(w, "connected_clients", s.clients.Load())
+}
+
+// infoMemory tells the allocator's figures. used_memory is what counts against
+// the limit, so it includes what the allocator keeps at hand for later.
+func (s *server) infoMemory(w *strings.Builder) {
+	stats := s.memory.Stats()
+	peak := s.notePeak(stats.Backed)
+	resident := residentBytes()
+	line(w, "used_memory", stats.Backed)
+	line(w, "used_memory_human", humanSize(stats.Backed))
+	line(w, "used_memory_rss", resident)
+	line(w, "used_memory_rss_human", humanSize(resident))
+	line(w, "used_memory_peak", peak)
+	line(w, "used_memory_peak_human", humanSize(peak))
+	line(w, "used_memory_dataset", stats.Live)
+	line(w, "maxmemory", s.limit)
+	line(w, "maxmemory_human", humanSize(s.limit))
+	line(w, "maxmemory_policy", evictionPolicy)
+	line(w, "mem_allocator", "vcpualloc")
+	line(w, "vcpualloc_mode", stats.Mode)
+	line(w, "vcpualloc_reserved", stats.Reserved)
+	line(w, "vcpualloc_backed", stats.Backed)
+	line(w, "vcpualloc_live", stats.Live)
+	line(w, "vcpualloc_cached_vcpu", stats.CachedVCPU)
+	line(w, "vcpualloc_cached_transfer", stats.CachedTransfer)
+	line(w, "vcpualloc_cached_central", stats.CachedCentral)
+	line(w, "vcpualloc_page_heap_free", stats.PageHeapFree)
+	line(w, "vcpualloc_released", stats.Released)
+	line(w, "vcpualloc_metadata", stats.Metadata)
+	line(w, "table_index_bytes", s.table.Stats().IndexBytes)
+	var heap runtime.MemStats
+	runtime.ReadMemStats(&heap)
+	line(w, "go_heap_inuse", heap.HeapInuse)
+	line(w, "go_gc_cycles", heap.NumGC)
+}
+
+func (s *server) infoStats(w *strings.Builder) {
+	stats := s.table.Stats()
+	line(w, "total_connections_received", s.accepted.Load())
+	line(w, "total_commands_processed", s.commands.Load())
+	line(w, "expired_keys", stats.Expired)
+	line(w, "evicted_keys", stats.Evicted)
+	line(w, "keyspace_hits", stats.Hits)
+	line(w, "keyspace_misses", stats.Misses)
+}
+
+func (s *server) infoKeyspace(w *strings.Builder) {
+	if stats := s.table.Stats(); stats.Keys > 0 {
+		line(w, "db0", fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", stats.Keys, stats.Expiring))
+	}
+}
+
+// residentBytes is the process's resident memory, 0 where there is no procfs.
+func residentBytes() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(text), &total, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
+)
+
+var keyCommands = []command{
+	{"del", -2, "write", manyKeys, "generic", "1.0.0", "Deletes one or more keys.", (*server).del},
+	{"unlink", -2, "write fast", manyKeys, "generic", "4.0.0", "Deletes one or more keys.", (*server).del},
+	{"exists", -2, "readonly fast", manyKeys, "generic", "1.0.0", "Determines whether one or more keys exist.", (*server).exists},
+	{"expire", -3, "write fast", oneKey, "generic", "1.0.0", "Sets the expiration time of a key in seconds.", (*server).expire},
+	{"pexpire", -3, "write fast", oneKey, "generic", "2.6.0", "Sets the expiration time of a key in milliseconds.", (*server).expire},
+	{"expireat", -3, "write fast", oneKey, "generic", "1.2.0", "Sets the expiration time of a key to a Unix timestamp.", (*server).expire},
+	{"pexpireat", -3, "write fast", oneKey, "generic", "2.6.0", "Sets the expiration time of a key to a Unix milliseconds timestamp.", (*server).expire},
+	{"ttl", 2, "readonly fast", oneKey, "generic", "1.0.0", "Returns the expiration time in seconds of a key.", (*server).ttl},
+	{"pttl", 2, "readonly fast", oneKey, "generic", "2.6.0", "Returns the expiration time in milliseconds of a key.", (*server).pttl},
+	{"persist", 2, "write fast", oneKey, "generic", "2.2.0", "Removes the expiration time of a key.", (*server).persist},
+}
+
+func (s *server) del(conn redcon.Conn, args [][]byte) {
+	removed := 0
+	for _, key := range args[1:] {
+		if s.table.Delete(key) {
+			removed++
+		}
+	}
+	conn.WriteInt(removed)
+}
+
+// exists counts a key as often as it is named.
+func (s *server) exists(conn redcon.Conn, args [][]byte) {
+	found := 0
+	for _, key := range args[1:] {
+		if s.table.Exists(key) {
+			found++
+		}
+	}
+	conn.WriteInt(found)
+}
+
+// Replies of TTL and PTTL in place of a time.
+const (
+	ttlNever   = -1
+	ttlMissing = -2
+)
+
+func (s *server) ttlMillis(key []byte) int64 {
+	expiry, found := s.table.Expiry(key)
+	switch {
+	case !found:
+		return ttlMissing
+	case expiry == 0:
+		return ttlNever
+	}
+	return max(expiry-time.Now().UnixMilli(), 0)
+}
+
+// ttl rounds to the nearest second, as Redis does.
+func (s *server) ttl(conn redcon.Conn, args [][]byte) {
+	millis := s.ttlMillis(args[1])
+	if millis > 0 {
+		millis = millis/millisPerSecond + millis%millisPerSecond/(millisPerSecond/2)
+	}
+	conn.WriteInt64(millis)
+}
+
+func (s *server) pttl(conn redcon.Conn, args [][]byte) {
+	conn.WriteInt64(s.ttlMillis(args[1]))
+}
+
+func (s *server) persist(conn redcon.Conn, args [][]byte) {
+	changed := s.table.SetExpiry(args[1], 0, func(before int64) bool { return before != 0 })
+	writeBool(conn, changed)
+}
+
+// expireUnits tells what the number of each command means.
+var expireUnits = map[string]expiryUnit{
+	"expire":    unitSeconds,
+	"pexpire":   unitMillis,
+	"expireat":  unitUnixSeconds,
+	"pexpireat": unitUnixMillis,
+}
+
+// expire serves EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT. Unlike SET's, its
+// times may lie in the past; the key is deleted then.
+func (s *server) expire(conn redcon.Conn, args [][]byte) {
+	name := findCommand(args[0]).name
+	conditions, problem := parseExpireConditions(args[3:])
+	if problem != "" {
+		conn.WriteError(problem)
+		return
+	}
+	n, ok := table.ParseInteger(args[2])
+	if !ok {
+		conn.WriteError(errNotInteger)
+		return
+	}
+	at, problem := absoluteMillis(n, expireUnits[name], time.Now().UnixMilli(), name)
+	if problem != "" {
+		conn.WriteError(problem)
+		return
+	}
+	changed := s.table.SetExpiry(args[1], at, func(before int64) bool { return conditions.allow(before, at) })
+	writeBool(conn, changed)
+}
+
+// expireConditions are the options of EXPIRE.
+type expireConditions struct{ ifNone, ifSome, ifLater, ifEarlier bool }
+
+func parseExpireConditions(options [][]byte) (c expireConditions, problem string) {
+	for _, option := range options {
+		switch {
+		case is(option, "NX"):
+			c.ifNone = true
+		case is(option, "XX"):
+			c.ifSome = true
+		case is(option, "GT"):
+			c.ifLater = true
+		case is(option, "LT"):
+			c.ifEarlier = true
+		default:
+			return c, unsupportedText + string(option)
+		}
+	}
+	switch {
+	case c.ifNone && (c.ifSome || c.ifLater || c.ifEarlier):
+		return c, errExpireNX
+	case c.ifLater && c.ifEarlier:
+		return c, errExpireGTLT
+	}
+	return c, ""
+}
+
+// allow reports whether the expiry time may change from before to after. No
+// expiry time, 0, counts as later than any.
+func (c expireConditions) allow(before, after int64) bool {
+	switch {
+	case c.ifNone && before != 0,
+		c.ifSome && before == 0,
+		c.ifLater && (before == 0 || after <= before),
+		c.ifEarlier && before != 0 && after >= before:
+		return false
+	}
+	return true
+}
+
+func writeBool(conn redcon.Conn, b bool) {
+	if b {
+		conn.WriteInt(1)
+	} else {
+		conn.WriteInt(0)
+	}
+}
