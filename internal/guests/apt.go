@@ -18,31 +18,27 @@ type archive struct {
 	folder string
 	arch   string
 	suites []string
-	status string // dpkg's status file; what it lists counts as installed
+	status string // dpkg's status file; what it lists counts as installed. Default: nothing
 	mirror string
 }
+
+// emptyStatus is the status file, in the archive's folder, of a machine on which
+// nothing is installed.
+const emptyStatus = "status"
 
 // keyring is where the package debian-archive-keyring puts Debian's keys. A
 // machine without it must have them in apt's own folder.
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// open prepares the archive and fetches its lists, unless they are there from an
-// earlier run and refresh is not asked for.
-func (a *archive) open(ctx context.Context, refresh bool) error {
-	fetched := filepath.Join(a.folder, "fetched")
-	if _, err := os.Stat(fetched); err == nil && !refresh {
-		return nil
-	}
+// open prepares the archive and fetches its lists.
+func (a *archive) open(ctx context.Context) error {
 	for _, folder := range []string{"state/lists/partial", "cache/archives/partial", "downloads"} {
 		if err := os.MkdirAll(filepath.Join(a.folder, folder), 0o755); err != nil {
 			return err
 		}
 	}
-	if a.status == "" {
-		a.status = filepath.Join(a.folder, "status")
-		if err := os.WriteFile(a.status, nil, 0o644); err != nil {
-			return err
-		}
+	if err := os.WriteFile(filepath.Join(a.folder, emptyStatus), nil, 0o644); err != nil {
+		return err
 	}
 	var sources strings.Builder
 	option := ""
@@ -55,16 +51,14 @@ func (a *archive) open(ctx context.Context, refresh bool) error {
 	if err := os.WriteFile(filepath.Join(a.folder, "sources.list"), []byte(sources.String()), 0o600); err != nil {
 		return err
 	}
-	if _, err := a.run(ctx, "apt-get", "update", "--error-on=any"); err != nil {
-		return err
-	}
-	return os.WriteFile(fetched, nil, 0o644)
+	_, err := a.run(ctx, "apt-get", "update", "--error-on=any")
+	return err
 }
 
 func (a *archive) run(ctx context.Context, program string, arguments ...string) (string, error) {
 	status := a.status
 	if status == "" {
-		status = filepath.Join(a.folder, "status")
+		status = filepath.Join(a.folder, emptyStatus)
 	}
 	options := []string{
 		"Dir::Etc::sourcelist=" + filepath.Join(a.folder, "sources.list"),
@@ -94,25 +88,20 @@ func (a *archive) run(ctx context.Context, program string, arguments ...string) 
 	return output(command)
 }
 
-// madison lists the versions that the suites have of the named packages.
-func (a *archive) madison(ctx context.Context, names []string) ([]available, error) {
-	text, err := a.run(ctx, "apt-cache", append([]string{"madison"}, names...)...)
-	return parseMadison(text), err
-}
-
-// names lists the packages whose name matches an extended regular expression.
-func (a *archive) names(ctx context.Context, expression string) ([]string, error) {
+// offers prints, in the form of "apt-cache madison", which versions the suites
+// have of the packages whose name matches an extended regular expression.
+func (a *archive) offers(ctx context.Context, expression string) (string, error) {
 	text, err := a.run(ctx, "apt-cache", "search", "--names-only", expression)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	var names []string
+	arguments := []string{"madison"}
 	for _, line := range strings.Split(text, "\n") {
 		if name, _, ok := strings.Cut(line, " "); ok {
-			names = append(names, name)
+			arguments = append(arguments, name)
 		}
 	}
-	return names, nil
+	return a.run(ctx, "apt-cache", arguments...)
 }
 
 // download fetches packages, given as name=version, and returns the paths of the

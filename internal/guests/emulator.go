@@ -64,7 +64,7 @@ func openEmulator(ctx context.Context, cache, codename, mirror string, progress 
 		state.suites = append(state.suites, suite)
 	}
 	progress("emulator: package lists")
-	if err := state.open(ctx, true); err != nil {
+	if err := state.open(ctx); err != nil {
 		return nil, err
 	}
 	// Only simulated: it names what apt would install on this machine.

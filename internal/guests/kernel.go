@@ -67,25 +67,32 @@ func (k *kernels) image(ctx context.Context, row Row) (string, error) {
 		len(found), row.Suite, row.Package, errors.Join(failures...))
 }
 
+// open returns what the suites offer for an architecture. It asks apt at the
+// first run, and again if refresh is asked for; otherwise a file in the cache
+// answers.
 func (k *kernels) open(ctx context.Context, arch string) ([]available, error) {
 	if offers, ok := k.offers[arch]; ok {
 		return offers, nil
 	}
 	state := &archive{folder: filepath.Join(k.folder, "apt", arch), arch: arch, suites: k.suites, mirror: k.mirror}
-	k.progress("%s: package lists", arch)
-	if err := state.open(ctx, k.refresh); err != nil {
-		return nil, err
+	kept := filepath.Join(state.folder, "offers")
+	text, err := os.ReadFile(kept)
+	if err != nil || k.refresh {
+		k.progress("%s: package lists", arch)
+		if err := state.open(ctx); err != nil {
+			return nil, err
+		}
+		fresh, err := state.offers(ctx, "^linux-(image|binary)-[0-9].*-(cloud-[a-z0-9]+|16k)$")
+		if err != nil {
+			return nil, err
+		}
+		text = []byte(fresh)
+		if err := os.WriteFile(kept, text, 0o644); err != nil {
+			return nil, err
+		}
 	}
-	names, err := state.names(ctx, "^linux-(image|binary)-[0-9]")
-	if err != nil {
-		return nil, err
-	}
-	offers, err := state.madison(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	k.archives[arch], k.offers[arch] = state, offers
-	return offers, nil
+	k.archives[arch], k.offers[arch] = state, parseMadison(string(text))
+	return k.offers[arch], nil
 }
 
 func (k *kernels) fetch(ctx context.Context, arch string, one available, image string) error {

@@ -73,10 +73,18 @@ func say(prefix string, value any) {
 }
 
 // drain waits until the serial port has sent everything: the debug exit drops
-// what is still in the kernel's buffer.
+// what is still in the kernel's buffer. The runtime's own signals interrupt the
+// wait.
 func drain(console *os.File) {
 	const wait = 1 // argument of TCSBRK that makes it tcdrain(3)
-	if err := unix.IoctlSetInt(int(console.Fd()), unix.TCSBRK, wait); err != nil {
-		fmt.Println("init: drain console:", err)
+	for {
+		err := unix.IoctlSetInt(int(console.Fd()), unix.TCSBRK, wait)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			fmt.Println("init: drain console:", err)
+		}
+		return
 	}
 }
