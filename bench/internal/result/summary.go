@@ -1,0 +1,108 @@
+package result
+
+import (
+	"slices"
+
+	"golang.org/x/perf/benchmath"
+)
+
+// Spread is a median and what lies around it.
+type Spread struct{ Median, Low, High float64 }
+
+// Summary is what the rounds of one cell (shape, CPUs, peer) come to.
+type Summary struct {
+	Peer   string
+	Rounds int
+	Time   Spread  // ns per operation
+	Ratio  float64 // of the median to the baseline's; 0 where there is none
+	Peak   Spread  // bytes
+
+	// Medians.
+	GCCycles, GCShare        float64
+	HeapObjects, Aborts      float64 // per operation
+	MinorFaults, MajorFaults float64 // of the measured time
+	StartBytes, EndBytes     float64
+
+	Mode, ModeReason string
+}
+
+// Group is the peers' summaries of one shape on one number of CPUs.
+type Group struct {
+	Shape     Labelled
+	CPUs      int
+	Summaries []Summary
+}
+
+// Groups summarises the samples, in the order of the document's tables.
+func (d *Document) Groups() []Group {
+	groups := []Group{}
+	for _, shape := range d.Shapes {
+		for _, cpus := range d.Settings.CPUs {
+			group := Group{Shape: shape, CPUs: cpus}
+			for _, peer := range d.Peers {
+				cell := slices.DeleteFunc(slices.Clone(d.Samples), func(s Sample) bool {
+					return s.Shape != shape.Name || s.Peer != peer.Name || s.CPUs != cpus
+				})
+				if len(cell) > 0 {
+					group.Summaries = append(group.Summaries, summarise(cell))
+				}
+			}
+			if len(group.Summaries) > 0 {
+				group.relate(d.Settings.Baseline)
+				groups = append(groups, group)
+			}
+		}
+	}
+	return groups
+}
+
+// relate fills in the ratios to the baseline.
+func (g *Group) relate(baseline string) {
+	at := slices.IndexFunc(g.Summaries, func(s Summary) bool { return s.Peer == baseline })
+	if at < 0 || g.Summaries[at].Time.Median == 0 {
+		return
+	}
+	for i := range g.Summaries {
+		g.Summaries[i].Ratio = g.Summaries[i].Time.Median / g.Summaries[at].Time.Median
+	}
+}
+
+func summarise(cell []Sample) Summary {
+	over := func(value func(Sample) float64) Spread {
+		values := make([]float64, len(cell))
+		for i, sample := range cell {
+			values[i] = value(sample)
+		}
+		return spreadOf(values)
+	}
+	perOperation := func(count func(Sample) int64) float64 {
+		return over(func(s Sample) float64 { return float64(count(s)) / float64(max(s.Operations, 1)) }).Median
+	}
+	return Summary{
+		Peer:        cell[0].Peer,
+		Rounds:      len(cell),
+		Time:        over(func(s Sample) float64 { return s.NSPerOperation }),
+		Peak:        over(func(s Sample) float64 { return float64(s.PeakBytes) }),
+		StartBytes:  over(func(s Sample) float64 { return float64(s.StartBytes) }).Median,
+		EndBytes:    over(func(s Sample) float64 { return float64(s.EndBytes) }).Median,
+		GCCycles:    over(func(s Sample) float64 { return float64(s.GCCycles) }).Median,
+		GCShare:     over(func(s Sample) float64 { return s.GCShare }).Median,
+		MinorFaults: over(func(s Sample) float64 { return float64(s.MinorFaults) }).Median,
+		MajorFaults: over(func(s Sample) float64 { return float64(s.MajorFaults) }).Median,
+		HeapObjects: perOperation(func(s Sample) int64 { return s.HeapObjects }),
+		Aborts:      perOperation(func(s Sample) int64 { return s.Aborts }),
+		Mode:        cell[0].Mode,
+		ModeReason:  cell[0].ModeReason,
+	}
+}
+
+// spreadOf takes the median as benchstat does, and the lowest and highest
+// value: with a handful of rounds there is no confidence interval to speak of.
+func spreadOf(values []float64) Spread {
+	sample := benchmath.NewSample(values, &benchmath.DefaultThresholds)
+	return Spread{
+		Median: benchmath.AssumeNothing.Summary(sample, 0.95).Center,
+		Low:    slices.Min(values),
+		High:   slices.Max(values),
+	}
+}

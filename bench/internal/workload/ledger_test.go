@@ -1,0 +1,24 @@
+package workload
+
+import "sync/atomic"
+
+// ledgerHeap counts what goes through another heap.
+type ledgerHeap struct{ ledger *ledger }
+
+type ledger struct {
+	inner                     heap
+	allocated, freed          atomic.Int64 // blocks
+	allocatedBytes, freeBytes atomic.Int64
+}
+
+func (h ledgerHeap) alloc(n int) []byte {
+	h.ledger.allocated.Add(1)
+	h.ledger.allocatedBytes.Add(int64(n))
+	return h.ledger.inner.alloc(n)
+}
+
+func (h ledgerHeap) free(b []byte) {
+	h.ledger.freed.Add(1)
+	h.ledger.freeBytes.Add(int64(len(b)))
+	h.ledger.inner.free(b)
+}

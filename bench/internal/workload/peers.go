@@ -1,0 +1,115 @@
+package workload
+
+import (
+	"fmt"
+
+	"github.com/vcpualloc/vcpualloc/alloc"
+)
+
+// Ours is the peer that all others are compared with, and Empty the one that
+// shows the harness's own cost.
+const (
+	Ours  = "vcpualloc"
+	Empty = "empty"
+)
+
+// Peer is one way to allocate.
+type Peer struct {
+	Name        string
+	About       string
+	Default     bool     // part of a run that names no peers
+	Environment []string // of the child process, added to what it inherits
+	open        func() (opened, error)
+}
+
+// opened is a peer at work. close is called after all blocks were freed.
+type opened struct {
+	loops
+	close func() error
+}
+
+// Peers is the table of all peers, in the order of reports.
+func Peers() []Peer {
+	return []Peer{
+		{Name: Ours, Default: true, open: openOurs,
+			About: "this allocator, AllocUninit and Free, in the highest mode of this machine"},
+		{Name: "vcpualloc-zeroed", open: openZeroed,
+			About: "this allocator, Alloc and Free: contents cleared"},
+		{Name: "vcpualloc-cpu_id", open: openOurs, Environment: []string{"VCPUALLOC_MODE=cpu_id"},
+			About: "this allocator, kept to the kernel's CPU numbers"},
+		{Name: "vcpualloc-assigned", open: openOurs, Environment: []string{"VCPUALLOC_MODE=assigned"},
+			About: "this allocator, kept from using rseq"},
+		{Name: "make", Default: true, open: openMake,
+			About: "the Go heap: make, dropped when done; contents cleared"},
+		{Name: "sync.Pool", Default: true, open: openPool,
+			About: "a sync.Pool for each of this project's size classes"},
+		{Name: "modernc", Default: true, open: openModernc,
+			About: "modernc.org/memory behind a mutex, one block of each size kept"},
+		{Name: Empty, Default: true, open: openEmpty,
+			About: "the same bytes over and over: what the harness itself costs"},
+	}
+}
+
+// PeerByName returns the peer of that name.
+func PeerByName(name string) (Peer, error) {
+	for _, peer := range Peers() {
+		if peer.Name == name {
+			return peer, nil
+		}
+	}
+	return Peer{}, fmt.Errorf("no peer %q: `bench list` shows what there is", name)
+}
+
+func openOurs() (opened, error) {
+	allocator, err := alloc.New(alloc.Options{Name: "bench"})
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{vcpuHeap{allocator}, closer(allocator)}, nil
+}
+
+func openZeroed() (opened, error) {
+	allocator, err := alloc.New(alloc.Options{Name: "bench"})
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{zeroedHeap{allocator}, closer(allocator)}, nil
+}
+
+// closer closes the allocator, which must have every block back.
+func closer(allocator *alloc.Allocator) func() error {
+	return func() error {
+		if live := allocator.Stats().Live; live != 0 {
+			return fmt.Errorf("%s: %d bytes live after every block was freed", Ours, live)
+		}
+		return allocator.Close()
+	}
+}
+
+func openMake() (opened, error) { return opened{makeHeap{}, nothing}, nil }
+
+func openPool() (opened, error) {
+	pools, err := newClassPools()
+	return opened{poolHeap{pools}, nothing}, err
+}
+
+// openModernc keeps one block of each of the allocator's classes, which are the
+// powers of two. Without them it would give its only page back to the kernel
+// with each free of a pair, and need a thousand times as long: a busy program
+// has blocks of all sizes in use. A class that has a mapping for each block, of
+// 32 KiB and more, gains nothing by it.
+func openModernc() (opened, error) {
+	locked := &lockedModernc{}
+	for size := 1; size <= maxBlock; size *= 2 {
+		if _, err := locked.allocator.Malloc(size); err != nil {
+			return opened{}, err
+		}
+	}
+	return opened{moderncHeap{locked}, locked.allocator.Close}, nil
+}
+
+func openEmpty() (opened, error) {
+	return opened{emptyHeap{new([emptyRooms][emptyRoomSize]byte)}, nothing}, nil
+}
+
+func nothing() error { return nil }

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/vcpualloc/vcpualloc/bench/internal/workload"
+)
+
+type listCommand struct{}
+
+// Run prints the tables of shapes and peers.
+func (listCommand) Run(to streams) error {
+	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	entry := func(name, about string, byDefault bool) {
+		mark := " "
+		if byDefault {
+			mark = "*"
+		}
+		fmt.Fprintf(table, "  %s %s\t%s\n", mark, name, about)
+	}
+	fmt.Fprintln(table, "Shapes (* are run when none is named):")
+	for _, shape := range workload.Shapes() {
+		entry(shape.Name, shape.About, shape.Default)
+	}
+	fmt.Fprintln(table, "\nPeers:")
+	for _, peer := range workload.Peers() {
+		entry(peer.Name, peer.About, peer.Default)
+	}
+	return table.Flush()
+}

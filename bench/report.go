@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/vcpualloc/vcpualloc/bench/internal/picture"
+	"github.com/vcpualloc/vcpualloc/bench/internal/result"
+)
+
+type reportCommand struct {
+	Out  string   `help:"Directory for the pictures; default: beside each file." placeholder:"DIR"`
+	File []string `arg:"" help:"Files of results."`
+}
+
+// Run reports each of the files.
+func (c reportCommand) Run(to streams) error {
+	for _, file := range c.File {
+		d, err := result.Load(file)
+		if err != nil {
+			return err
+		}
+		directory := c.Out
+		if directory == "" {
+			directory = filepath.Dir(file)
+		}
+		base := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+		fmt.Fprintf(to.out, "machine %s\nstarted %s\n\n", d.Machine, d.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+		if err := report(to.out, d, file, filepath.Join(directory, base)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report prints the tables of a document that lies in file, draws it into
+// base.svg and base.png, and says where they are.
+func report(w io.Writer, d *result.Document, file, base string) error {
+	for _, group := range d.Groups() {
+		if err := printGroup(w, d, group); err != nil {
+			return err
+		}
+	}
+	for _, warning := range d.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+	pictures, err := picture.Save(d, filepath.Base(file), base)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "results: %s\npicture: %s\n", file, strings.Join(pictures, "\n         "))
+	return err
+}
+
+func printGroup(w io.Writer, d *result.Document, group result.Group) error {
+	fmt.Fprintf(w, "%s: %s\n", group.Shape.Name, group.Shape.About)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "GOMAXPROCS=%d\tns/op\tlow..high\tratio\tpeak MiB\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n", group.CPUs)
+	for _, s := range group.Summaries {
+		fmt.Fprintf(table, "%s\t%s\t%s..%s\t%s\t%s\t%.0f\t%.1f %%\t%s\t%s\t\n",
+			s.Peer, digits(s.Time.Median), digits(s.Time.Low), digits(s.Time.High), ratio(s, d.Settings),
+			unlessZero(s.Peak.Median/(1<<20), "%.1f"), s.GCCycles, 100*s.GCShare, digits(s.HeapObjects),
+			unlessZero(s.Aborts*1e6, "%.2f"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// ratio is the time as a multiple of the baseline's. The harness has none: it
+// allocates nothing.
+func ratio(s result.Summary, settings result.Settings) string {
+	if s.Peer == settings.Harness {
+		return "-"
+	}
+	return unlessZero(s.Ratio, "%.2f")
+}
+
+func unlessZero(value float64, format string) string {
+	if value == 0 {
+		return "-"
+	}
+	return fmt.Sprintf(format, value)
+}
+
+// digits prints a figure with as many digits after the point as mean something.
+func digits(value float64) string {
+	switch {
+	case value >= 1000:
+		return fmt.Sprintf("%.0f", value)
+	case value >= 100:
+		return fmt.Sprintf("%.1f", value)
+	case math.Abs(value) < 0.005:
+		return "0"
+	}
+	return fmt.Sprintf("%.2f", value)
+}
