@@ -1,0 +1,25 @@
+// Package osmem is memory from the operating system, outside the Go heap:
+// address space is reserved first, backed as it is needed, and released without
+// giving up the addresses.
+//
+// Nothing here unmaps or protects the middle of a mapping, so that a
+// reservation costs at most two kernel mappings however it is used.
+package osmem
+
+import "unsafe"
+
+// Granule is the unit in which memory is backed, in bytes: a multiple of every
+// OS page size that Linux has on amd64 and arm64.
+const Granule = 64 << 10
+
+// Range is a reserved range of addresses, of which a prefix is backed.
+type Range struct {
+	Base   unsafe.Pointer
+	Size   uintptr // bytes reserved
+	Backed uintptr // bytes from Base on that may be used; grows only
+}
+
+// Bytes returns size bytes at offset of the range.
+func (r *Range) Bytes(offset, size uintptr) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(r.Base, offset)), size)
+}

@@ -1,0 +1,49 @@
+//go:build !unix || vcpualloc_gomem || aix || solaris || illumos
+
+package osmem
+
+import (
+	"errors"
+	"sync"
+	"unsafe"
+)
+
+// Without mmap the memory is one pointer-free Go object, which the collector
+// does not scan, but does count. Reservations are therefore refused above
+// maxGoReserve, and the caller asks for less. The build tag vcpualloc_gomem
+// selects this form everywhere, for tests.
+const maxGoReserve = 256 << 20
+
+// live keeps every reservation reachable until Unmap.
+var live sync.Map // of unsafe.Pointer to []byte
+
+// Reserve allocates size bytes.
+func Reserve(size uintptr, name string) (Range, error) {
+	if size > maxGoReserve {
+		return Range{}, errors.New("osmem: reserve " + name + ": too large for memory of the Go heap")
+	}
+	memory := make([]byte, size+Granule)
+	base := unsafe.Pointer(unsafe.SliceData(memory))
+	base = unsafe.Add(base, -uintptr(base)&(Granule-1))
+	live.Store(base, memory)
+	return Range{Base: base, Size: size}, nil
+}
+
+// Back makes the first size bytes usable.
+func (r *Range) Back(size uintptr) error {
+	r.Backed = max(r.Backed, min((size+Granule-1)&^(Granule-1), r.Size))
+	return nil
+}
+
+// Release zeroes the bytes; the Go heap keeps the memory.
+func (r *Range) Release(offset, size uintptr) (zeroed bool, err error) {
+	clear(r.Bytes(offset, size))
+	return true, nil
+}
+
+// Unmap lets the collector have the memory.
+func (r *Range) Unmap() error {
+	live.Delete(r.Base)
+	*r = Range{}
+	return nil
+}

@@ -1,0 +1,64 @@
+//go:build unix && !vcpualloc_gomem && !aix && !solaris && !illumos
+
+package osmem
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+)
+
+// Reserve reserves size bytes of address space, a multiple of Granule, under a
+// name that /proc/self/maps shows where the kernel can (Linux 5.17). Touching
+// them before Back is a fault.
+func Reserve(size uintptr, name string) (Range, error) {
+	base, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|noReserve)
+	if err != nil {
+		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, err)
+	}
+	setName(base, size, name)
+	return Range{Base: base, Size: size}, nil
+}
+
+// Back makes the first size bytes of the range usable, rounded up to Granule.
+// New bytes are zero. They take memory when they are touched.
+func (r *Range) Back(size uintptr) error {
+	size = min((size+Granule-1)&^(Granule-1), r.Size)
+	if size <= r.Backed {
+		return nil
+	}
+	if err := unix.Mprotect(r.Bytes(r.Backed, size-r.Backed), unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		return fmt.Errorf("osmem: back %s: %w", humanize.IBytes(uint64(size-r.Backed)), err)
+	}
+	r.Backed = size
+	return nil
+}
+
+// Release returns the memory behind size bytes at offset to the system and
+// keeps the addresses usable. OS pages that lie only partly in these bytes
+// stay. It reports whether all of the bytes are zero now. After an error
+// nothing has changed.
+func (r *Range) Release(offset, size uintptr) (zeroed bool, err error) {
+	page := uintptr(unix.Getpagesize())
+	first, end := (offset+page-1)&^(page-1), (offset+size)&^(page-1)
+	if first >= end {
+		return false, nil
+	}
+	if err := unix.Madvise(r.Bytes(first, end-first), unix.MADV_DONTNEED); err != nil {
+		return false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), err)
+	}
+	return releaseZeroes && first == offset && end == offset+size, nil
+}
+
+// Unmap gives the whole range back. The range is empty afterwards.
+func (r *Range) Unmap() error {
+	if r.Size == 0 {
+		return nil
+	}
+	if err := unix.MunmapPtr(r.Base, r.Size); err != nil {
+		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), err)
+	}
+	*r = Range{}
+	return nil
+}

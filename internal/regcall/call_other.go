@@ -1,0 +1,9 @@
+//go:build !amd64 && !arm64
+
+package regcall
+
+import "unsafe"
+
+const supported = false
+
+func mixEntry() unsafe.Pointer { return nil }

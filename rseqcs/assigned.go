@@ -1,0 +1,155 @@
+package rseqcs
+
+import (
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/procpin"
+)
+
+// assigned is the operations where no section can run: the same steps on slabs
+// behind those of the vCPUs, one for each P. A goroutine that is pinned has its
+// P's slab for itself, which costs less than a lock of which nobody else wants
+// to have (docs/decisions/assigned-tier.md).
+//
+// All of them run pinned from the first look at the slab to the last store, so
+// nothing here may panic, block or allocate.
+var assigned = operations{
+	pop:       popAssigned,
+	push:      pushAssigned,
+	popBatch:  popBatchAssigned,
+	pushBatch: pushBatchAssigned,
+	setHeader: setHeaderAssigned,
+	add:       addAssigned,
+}
+
+// header is the header of one class in one slab. current is the commit word;
+// only the slab's vCPU or P writes it. end is written by anyone, always to a
+// place inside the class's slots. Others read both atomically.
+//
+//	slots in use = (current - begin of the class) / slotSize
+type header struct {
+	current, end uint32
+}
+
+// pinnedSlab pins the goroutine and returns its P's slab, or nil for a P that
+// has none. The caller unpins in both cases.
+func pinnedSlab(base unsafe.Pointer) unsafe.Pointer {
+	p := procpin.Pin()
+	if p >= control(base, controlAssigned) {
+		return nil
+	}
+	return slabAt(base, control(base, controlIDs)+p)
+}
+
+// control returns a control word.
+func control(base unsafe.Pointer, offset int) int {
+	return int(*(*uint32)(unsafe.Add(base, offset)))
+}
+
+func slabAt(base unsafe.Pointer, index int) unsafe.Pointer {
+	return unsafe.Add(base, index<<slabShift)
+}
+
+func headerAt(slab unsafe.Pointer, class uintptr) *header {
+	return (*header)(unsafe.Add(slab, class*headerSize))
+}
+
+func slotAt(slab unsafe.Pointer, offset uint32) *unsafe.Pointer {
+	return (*unsafe.Pointer)(unsafe.Add(slab, int(offset)))
+}
+
+// newest returns the slot below current.
+func newest(slab unsafe.Pointer, current uint32) *unsafe.Pointer {
+	return (*unsafe.Pointer)(unsafe.Add(slab, int(current)-slotSize))
+}
+
+func popAssigned(base unsafe.Pointer, class uintptr) (object unsafe.Pointer) {
+	if slab := pinnedSlab(base); slab != nil {
+		h := headerAt(slab, class)
+		current := h.current
+		if object = *newest(slab, current); object != nil {
+			h.current = current - slotSize
+		}
+	}
+	procpin.Unpin()
+	return object
+}
+
+func pushAssigned(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr {
+	result := uintptr(full)
+	if slab := pinnedSlab(base); slab != nil {
+		h := headerAt(slab, class)
+		current := h.current
+		switch {
+		case current >= h.end:
+		case *newest(slab, current) == object:
+			result = duplicate
+		default:
+			*slotAt(slab, current) = object
+			h.current = current + slotSize
+			result = pushed
+		}
+	}
+	procpin.Unpin()
+	return result
+}
+
+func popBatchAssigned(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) (n uintptr) {
+	if slab := pinnedSlab(base); slab != nil {
+		h := headerAt(slab, class)
+		current := h.current
+		for ; n < count; n++ {
+			object := *newest(slab, current)
+			if object == nil {
+				break
+			}
+			*(*unsafe.Pointer)(unsafe.Add(into, n*slotSize)) = object
+			current -= slotSize
+		}
+		h.current = current
+	}
+	procpin.Unpin()
+	return n
+}
+
+func pushBatchAssigned(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) (n uintptr) {
+	if slab := pinnedSlab(base); slab != nil {
+		h := headerAt(slab, class)
+		current, end := h.current, h.end
+		for ; n < count && current < end; n++ {
+			*slotAt(slab, current) = *(*unsafe.Pointer)(unsafe.Add(from, n*slotSize))
+			current += slotSize
+		}
+		h.current = current
+	}
+	procpin.Unpin()
+	return n
+}
+
+func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uintptr) uintptr {
+	result := uintptr(kept)
+	if slab := pinnedSlab(base); slab != nil {
+		h := headerAt(slab, class)
+		if h.current == 0 {
+			h.end = uint32(value >> 32)
+			h.current = uint32(value)
+			result = stored
+		}
+	}
+	procpin.Unpin()
+	return result
+}
+
+// The cells are Go memory, which Value reads while this writes; a torn or late
+// reading is what Value promises, so the race detector need not know.
+//
+//go:norace
+func addAssigned(cells unsafe.Pointer, delta uintptr) uintptr {
+	result := uintptr(kept)
+	if p := procpin.Pin(); p < control(cells, controlAssigned) {
+		*(*uintptr)(unsafe.Add(cells, (control(cells, controlIDs)+p)<<cellShift)) += delta
+		result = stored
+	}
+	procpin.Unpin()
+	return result
+}

@@ -1,0 +1,75 @@
+package rseqcs
+
+import "github.com/vcpualloc/vcpualloc/internal/rseq"
+
+// The layout of the slabs, known to the assembly through go_asm.h. In bytes,
+// from the base of a stack:
+//
+//	-controlSize      the control words; the word right below base stays zero
+//	id << slabShift   the slab of an id: a header for each class, then the slots
+//
+// A header is two 32-bit words: current, the offset in the slab of the first
+// free slot, and end, the offset at which the class is full. A zero header is
+// one that nobody has set up: its current is not above its end, so nothing can
+// be pushed, and the word below offset 0 is zero, so nothing can be popped.
+const (
+	slabShift = 18
+	slabSize  = 1 << slabShift
+
+	controlIDs      = -64 // uint32: number of vCPU ids; an id at or above it has no slab
+	controlAssigned = -60 // uint32: number of Ps with a slab, behind those of the ids
+	controlSize     = 64
+
+	headerSize = 8
+	slotSize   = 8
+
+	// MaxClasses is how many classes a Stack can have.
+	MaxClasses = 128
+)
+
+// Cells of a counter.
+const (
+	cellShift = 7
+	cellSize  = 1 << cellShift // bytes: two cache lines, since amd64 fetches pairs
+)
+
+const (
+	// maxRestarts is after how many aborts in a row a section gives up and the
+	// caller takes its slow path, so that a debugger that single-steps or a
+	// storm of signals cannot hold it up for ever.
+	maxRestarts = 100
+
+	// stallSpins is the delay between the steps in the stalled build: about
+	// 5 us, so that a section takes a good part of a time slice.
+	stallSpins = 400
+
+	// minAssigned is for how many Ps there is a slab at least, so that GOMAXPROCS
+	// can be raised later. A P beyond them works without one.
+	minAssigned = 64
+)
+
+// Results of push.
+const (
+	pushed = iota
+	full
+	duplicate
+)
+
+// Results of setHeader and add.
+const (
+	kept = iota
+	stored
+)
+
+// What the assembly needs of internal/rseq.
+const (
+	offsetCPUID = rseq.OffsetCPUID
+	offsetCS    = rseq.OffsetCS
+	offsetMMCID = rseq.OffsetMMCID
+)
+
+// A slab holds its headers, and the offsets fit a header's words.
+const (
+	_ uint = slabSize - MaxClasses*headerSize
+	_ uint = 1<<31 - slabSize
+)

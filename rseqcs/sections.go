@@ -1,0 +1,78 @@
+package rseqcs
+
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+// The operations, for all architectures. slab stands for base + id<<slabShift
+// with the id read inside the section, and header for the header of the class
+// in it. Every one returns as for "nothing there" when the thread has no id, or
+// none below the number of ids, or was aborted maxRestarts times.
+//
+//	pop(base, class):
+//	    object := slab[header.current - 8]
+//	    if object == nil { return nil }              // below the oldest object lies nil
+//	    header.current -= 8                          // COMMIT
+//	    return object
+//
+//	push(base, class, object):
+//	    if header.current >= header.end { return full }
+//	    if slab[header.current - 8] == object { return duplicate }
+//	    slab[header.current] = object
+//	    header.current += 8                          // COMMIT
+//	    return pushed
+//
+//	popBatch(base, class, into, count):
+//	    current, n := header.current, 0
+//	    for n < count && slab[current - 8] != nil {
+//	        into[n] = slab[current - 8]
+//	        current -= 8; n++
+//	    }
+//	    header.current = current                     // COMMIT
+//	    return n
+//
+//	pushBatch(base, class, from, count):
+//	    current, n := header.current, 0
+//	    for n < count && current < header.end {
+//	        slab[current] = from[n]
+//	        current += 8; n++
+//	    }
+//	    header.current = current                     // COMMIT
+//	    return n
+//
+//	setHeader(base, class, _, value):                // as popBatch has its arguments
+//	    if header != 0 { return kept }
+//	    header = value                               // COMMIT
+//	    return stored
+//
+//	add(cells, delta):
+//	    cells[id] += delta                           // COMMIT
+//	    return stored
+type operations struct {
+	pop       func(base unsafe.Pointer, class uintptr) unsafe.Pointer
+	push      func(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr
+	popBatch  func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
+	pushBatch func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
+	setHeader func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uintptr) uintptr
+	add       func(cells unsafe.Pointer, delta uintptr) uintptr
+}
+
+// run is the operations of this process's mode, chosen by prepare. Before that
+// they are the assigned ones, which work in every mode.
+var run = assigned
+
+// sections tells that run holds sections.
+var sections bool
+
+// prepare probes the kernel, once, and selects the operations. NewStack and the
+// first slow path of a Counter call it.
+var prepare = sync.OnceValue(func() vcpu.Features {
+	features := vcpu.Probe()
+	if features.Mode != vcpu.Assigned {
+		run, sections = sectionOperations(features), true
+	}
+	return features
+})

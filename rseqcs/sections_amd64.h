@@ -1,0 +1,300 @@
+// The critical sections, amd64. Included once for each way to find the thread's
+// area and each id that indexes; variants_amd64.h defines what differs:
+//
+//	AREA    loads the address of this thread's rseq area into R8, or leaves for none
+//	ID      offset of the indexing field in the area
+//	TRUST   leaves for none if the kernel does not fill in the area
+//	STALL   nothing, or a delay in the stalled build
+//
+// Arguments are in AX, BX, CX and DI, the result is in AX. They are the inputs
+// that a restart needs, so no section changes them before its commit. The
+// pseudo-code of each section stands in sections.go.
+//
+//	register  holds                         live from, to
+//	AX        base of the slabs             entry, commit
+//	BX        class                         entry, commit
+//	CX        object or array               entry, commit
+//	DI        count or header               entry, commit
+//	R8        area                          again, id read
+//	R9        descriptor, then id, slab     again, commit
+//	R10       restarts left                 entry, abort
+//	R11       current                       its load, commit
+//	R12       object, sum or slots          its load, commit
+//	R13       scratch
+
+// func(base unsafe.Pointer, class uintptr) unsafe.Pointer
+// Takes the newest object of the class, or returns nil.
+TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_maxRestarts, R10
+again:
+	AREA
+	LEAQ POP_DESCRIPTOR(SB), R9
+	MOVQ R9, const_offsetCS(R8) // START
+start:
+	STALL
+	// The slab of the id that this thread has now.
+	TRUST
+	MOVL ID(R8), R9
+	CMPL R9, const_controlIDs(AX)
+	JCC  none
+	SHLQ $const_slabShift, R9
+	ADDQ AX, R9
+	STALL
+	// The newest object; the word below the oldest is nil.
+	MOVL  (R9)(BX*8), R11
+	MOVQ  -8(R9)(R11*1), R12
+	TESTQ R12, R12
+	JEQ   none
+	SUBL  $8, R11
+	STALL
+	MOVL  R11, (R9)(BX*8) // COMMIT
+committed:
+	MOVQ  R12, AX
+	RET
+none:
+	XORL  AX, AX
+	RET
+	SIGNATURE
+abort: // ABORT
+	LOCK
+	INCQ  ·aborts(SB)
+	DECL  R10
+	JNE   again
+	XORL  AX, AX
+	RET
+	ANCHORS
+	JMP   start
+	JMP   committed
+	JMP   abort
+
+// func(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr
+// Adds an object to the class; returns pushed, full or duplicate.
+TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_maxRestarts, R10
+again:
+	AREA
+	LEAQ PUSH_DESCRIPTOR(SB), R9
+	MOVQ R9, const_offsetCS(R8) // START
+start:
+	STALL
+	TRUST
+	MOVL ID(R8), R9
+	CMPL R9, const_controlIDs(AX)
+	JCC  none
+	SHLQ $const_slabShift, R9
+	ADDQ AX, R9
+	STALL
+	// Room, and not the newest object once more.
+	MOVL (R9)(BX*8), R11
+	CMPL R11, 4(R9)(BX*8)
+	JCC  none
+	CMPQ CX, -8(R9)(R11*1)
+	JEQ  duplicate
+	// Above current nobody looks before the commit.
+	MOVQ CX, (R9)(R11*1)
+	ADDL $8, R11
+	STALL
+	MOVL R11, (R9)(BX*8) // COMMIT
+committed:
+	XORL AX, AX
+	RET
+duplicate:
+	MOVL $const_duplicate, AX
+	RET
+none:
+	MOVL $const_full, AX
+	RET
+	SIGNATURE
+abort: // ABORT
+	LOCK
+	INCQ ·aborts(SB)
+	DECL R10
+	JNE  again
+	MOVL $const_full, AX
+	RET
+	ANCHORS
+	JMP  start
+	JMP  committed
+	JMP  abort
+
+// func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
+// Takes up to count objects into an array, newest first; returns how many.
+TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_maxRestarts, R10
+again:
+	AREA
+	LEAQ POP_BATCH_DESCRIPTOR(SB), R9
+	MOVQ R9, const_offsetCS(R8) // START
+start:
+	STALL
+	TRUST
+	MOVL ID(R8), R9
+	CMPL R9, const_controlIDs(AX)
+	JCC  none
+	SHLQ $const_slabShift, R9
+	ADDQ AX, R9
+	STALL
+	MOVL (R9)(BX*8), R11
+	XORL R12, R12
+next:
+	CMPQ  R12, DI
+	JCC   taken
+	MOVQ  -8(R9)(R11*1), R13
+	TESTQ R13, R13
+	JEQ   taken
+	MOVQ  R13, (CX)(R12*8)
+	SUBL  $8, R11
+	INCQ  R12
+	JMP   next
+taken:
+	STALL
+	MOVL R11, (R9)(BX*8) // COMMIT
+committed:
+	MOVQ R12, AX
+	RET
+none:
+	XORL AX, AX
+	RET
+	SIGNATURE
+abort: // ABORT
+	LOCK
+	INCQ ·aborts(SB)
+	DECL R10
+	JNE  again
+	XORL AX, AX
+	RET
+	ANCHORS
+	JMP  start
+	JMP  committed
+	JMP  abort
+
+// func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
+// Adds up to count objects of an array, in its order; returns how many.
+TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_maxRestarts, R10
+again:
+	AREA
+	LEAQ PUSH_BATCH_DESCRIPTOR(SB), R9
+	MOVQ R9, const_offsetCS(R8) // START
+start:
+	STALL
+	TRUST
+	MOVL ID(R8), R9
+	CMPL R9, const_controlIDs(AX)
+	JCC  none
+	SHLQ $const_slabShift, R9
+	ADDQ AX, R9
+	STALL
+	MOVL (R9)(BX*8), R11
+	XORL R12, R12
+next:
+	CMPQ R12, DI
+	JCC  added
+	CMPL R11, 4(R9)(BX*8)
+	JCC  added
+	MOVQ (CX)(R12*8), R13
+	MOVQ R13, (R9)(R11*1)
+	ADDL $8, R11
+	INCQ R12
+	JMP  next
+added:
+	STALL
+	MOVL R11, (R9)(BX*8) // COMMIT
+committed:
+	MOVQ R12, AX
+	RET
+none:
+	XORL AX, AX
+	RET
+	SIGNATURE
+abort: // ABORT
+	LOCK
+	INCQ ·aborts(SB)
+	DECL R10
+	JNE  again
+	XORL AX, AX
+	RET
+	ANCHORS
+	JMP  start
+	JMP  committed
+	JMP  abort
+
+// func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
+// Stores the header of the class if it is zero; returns stored or kept.
+TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_maxRestarts, R10
+again:
+	AREA
+	LEAQ SET_HEADER_DESCRIPTOR(SB), R9
+	MOVQ R9, const_offsetCS(R8) // START
+start:
+	STALL
+	TRUST
+	MOVL ID(R8), R9
+	CMPL R9, const_controlIDs(AX)
+	JCC  none
+	SHLQ $const_slabShift, R9
+	ADDQ AX, R9
+	STALL
+	CMPQ (R9)(BX*8), $0
+	JNE  none
+	STALL
+	MOVQ DI, (R9)(BX*8) // COMMIT
+committed:
+	MOVL $const_stored, AX
+	RET
+none:
+	XORL AX, AX
+	RET
+	SIGNATURE
+abort: // ABORT
+	LOCK
+	INCQ ·aborts(SB)
+	DECL R10
+	JNE  again
+	XORL AX, AX
+	RET
+	ANCHORS
+	JMP  start
+	JMP  committed
+	JMP  abort
+
+// func(cells unsafe.Pointer, delta uintptr) uintptr
+// Adds delta to the cell of this thread's id; returns stored or kept.
+TEXT ADD(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL $const_maxRestarts, R10
+again:
+	AREA
+	LEAQ ADD_DESCRIPTOR(SB), R9
+	MOVQ R9, const_offsetCS(R8) // START
+start:
+	STALL
+	TRUST
+	MOVL ID(R8), R9
+	CMPL R9, const_controlIDs(AX)
+	JCC  none
+	SHLQ $const_cellShift, R9
+	ADDQ AX, R9
+	STALL
+	MOVQ (R9), R12
+	ADDQ BX, R12
+	STALL
+	MOVQ R12, (R9) // COMMIT
+committed:
+	MOVL $const_stored, AX
+	RET
+none:
+	XORL AX, AX
+	RET
+	SIGNATURE
+abort: // ABORT
+	LOCK
+	INCQ ·aborts(SB)
+	DECL R10
+	JNE  again
+	XORL AX, AX
+	RET
+	ANCHORS
+	JMP  start
+	JMP  committed
+	JMP  abort

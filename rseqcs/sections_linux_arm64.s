@@ -1,0 +1,7 @@
+//go:build !vcpualloc_stalled
+
+#include "textflag.h"
+#include "go_asm.h"
+
+#define STALL
+#include "variants_arm64.h"

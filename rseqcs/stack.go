@@ -1,0 +1,217 @@
+package rseqcs
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+	"github.com/vcpualloc/vcpualloc/internal/procpin"
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+// Stack is a bounded LIFO of addresses for each vCPU and class: what one
+// goroutine pushes, any goroutine pops that runs on the same vCPU, in most
+// cases without a lock or an atomic instruction. A Stack holds addresses of
+// memory outside the Go heap; it does not keep Go memory alive.
+//
+// All methods but Close may be called from any goroutine.
+type Stack struct {
+	base    unsafe.Pointer // of the slabs; see limits.go for the layout
+	ids     int            // slabs of vCPUs
+	slabs   int            // these and the assigned ones
+	classes []classSlots
+	memory  osmem.Range
+}
+
+// classSlots is where the slots of a class lie in every slab, in bytes.
+//
+//	slab[begin-slotSize] == nil: the end mark of pop
+//	begin <= current <= last, begin <= end <= last
+type classSlots struct {
+	begin, first, last uint32 // first and last: the end at the start, and at the most
+}
+
+// Capacity bounds one class, in objects for each vCPU: Initial at the start,
+// Max after calls of Grow.
+type Capacity struct {
+	Initial, Max int
+}
+
+// Outcome is what became of a Push.
+type Outcome uint8
+
+const (
+	Pushed    Outcome = pushed
+	Full      Outcome = full      // the stack of this vCPU has no room
+	Duplicate Outcome = duplicate // the object is the newest one already
+)
+
+// NewStack returns an empty Stack with one class for each capacity. The name
+// appears in /proc/self/maps. It reserves 256 KiB of address space for each
+// vCPU id; memory is taken by the vCPUs that run.
+func NewStack(name string, capacities []Capacity) (*Stack, error) {
+	prepare()
+	s := &Stack{ids: vcpu.Max()}
+	s.slabs = s.ids + max(minAssigned, s.ids, runtime.GOMAXPROCS(0))
+	if err := s.layOut(capacities); err != nil {
+		return nil, err
+	}
+	size := uintptr(osmem.Granule + s.slabs*slabSize)
+	memory, err := osmem.Reserve(size, name+" slabs")
+	if err != nil {
+		return nil, fmt.Errorf("rseqcs: %w", err)
+	}
+	if err := memory.Back(size); err != nil {
+		memory.Unmap()
+		return nil, fmt.Errorf("rseqcs: %w", err)
+	}
+	s.memory = memory
+	s.base = unsafe.Add(memory.Base, osmem.Granule)
+	*(*uint32)(unsafe.Add(s.base, controlIDs)) = uint32(s.ids)
+	*(*uint32)(unsafe.Add(s.base, controlAssigned)) = uint32(s.slabs - s.ids)
+	return s, nil
+}
+
+// layOut places the slots of every class.
+func (s *Stack) layOut(capacities []Capacity) error {
+	if len(capacities) > MaxClasses {
+		return fmt.Errorf("rseqcs: %d classes, at most %d fit", len(capacities), MaxClasses)
+	}
+	at := len(capacities) * headerSize
+	for class, c := range capacities {
+		if c.Initial < 0 || c.Max < c.Initial {
+			return fmt.Errorf("rseqcs: class %d: capacity %d, at most %d", class, c.Initial, c.Max)
+		}
+		at += slotSize // the end mark
+		s.classes = append(s.classes, classSlots{uint32(at), uint32(at + c.Initial*slotSize), uint32(at + c.Max*slotSize)})
+		at += c.Max * slotSize
+	}
+	// The last word stays nil: it is the one below offset 0 of the next slab.
+	if at > slabSize-slotSize {
+		return fmt.Errorf("rseqcs: the capacities need %d bytes of a slab, it has %d", at, slabSize-slotSize)
+	}
+	return nil
+}
+
+// TryPop is Pop for the common case, small enough to be inlined: nil may also
+// mean that this thread has not been prepared, and then Pop tells.
+func (s *Stack) TryPop(class int) unsafe.Pointer { return run.pop(s.base, uintptr(class)) }
+
+// TryPush is Push for the common case: Full may also mean that this thread or
+// this class has not been prepared, and then Push tells.
+func (s *Stack) TryPush(class int, object unsafe.Pointer) Outcome {
+	return Outcome(run.push(s.base, uintptr(class), object))
+}
+
+// Pop removes and returns the newest object of the class on this vCPU, or nil.
+func (s *Stack) Pop(class int) unsafe.Pointer {
+	return operationsHere().pop(s.base, uintptr(class))
+}
+
+// Push adds an object to the class on this vCPU. object must not be nil.
+func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
+	o := operationsHere()
+	result := o.push(s.base, uintptr(class), object)
+	if result == full && s.setUp(o, class) {
+		result = o.push(s.base, uintptr(class), object)
+	}
+	return Outcome(result)
+}
+
+// PopBatch removes up to len(into) objects of the class on this vCPU, newest
+// first, as one section, and returns how many.
+func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
+	return int(operationsHere().popBatch(s.base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(len(into))))
+}
+
+// PushBatch adds the objects to the class on this vCPU, in their order, as one
+// section. It returns how many there was room for.
+func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
+	o := operationsHere()
+	from := hide(unsafe.SliceData(objects))
+	n := o.pushBatch(s.base, uintptr(class), from, uintptr(len(objects)))
+	if n == 0 && len(objects) > 0 && s.setUp(o, class) {
+		n = o.pushBatch(s.base, uintptr(class), from, uintptr(len(objects)))
+	}
+	return int(n)
+}
+
+// setUp writes the header of the class in this vCPU's slab, and reports
+// whether it was missing.
+func (s *Stack) setUp(o *operations, class int) bool {
+	c := s.classes[class]
+	return o.setHeader(s.base, uintptr(class), nil, uintptr(c.begin)|uintptr(c.first)<<32) == stored
+}
+
+// operationsHere returns the operations that the running thread can use, and
+// registers it if need be. The goroutine may change threads right afterwards;
+// then the operation finds nothing there, and its caller tries again or takes
+// another way.
+func operationsHere() *operations {
+	if sections && !rseq.EnsureThread() {
+		fallbacks.Add(1)
+		return &assigned
+	}
+	return &run
+}
+
+// Grow raises the capacity of the class on the vCPU that runs now by up to
+// count objects, as far as its maximum.
+func (s *Stack) Grow(class, count int) {
+	h := headerAt(slabAt(s.base, s.slabHere()), uintptr(class))
+	if atomic.LoadUint32(&h.current) == 0 {
+		return // not set up: its first end is still to be written
+	}
+	end := atomic.LoadUint32(&h.end)
+	if last := s.classes[class].last; end < last {
+		atomic.CompareAndSwapUint32(&h.end, end, min(end+uint32(count*slotSize), last))
+	}
+}
+
+// slabHere returns the index of the slab that the running thread works on, a hint.
+func (s *Stack) slabHere() int {
+	if sections && rseq.EnsureThread() {
+		return vcpu.Current()
+	}
+	p := procpin.Pin()
+	procpin.Unpin()
+	return min(s.ids+p, s.slabs-1)
+}
+
+// Slabs returns the number of slabs: one for each vCPU id, then the assigned ones.
+func (s *Stack) Slabs() (total, vcpus int) { return s.slabs, s.ids }
+
+// Len returns how many objects of the class a slab holds at this moment. It
+// stops nobody; a slab in use has another number at once.
+func (s *Stack) Len(slab, class int) int {
+	current := atomic.LoadUint32(&headerAt(slabAt(s.base, slab), uintptr(class)).current)
+	if current == 0 {
+		return 0
+	}
+	return int(current-s.classes[class].begin) / slotSize
+}
+
+// Reserved returns the address space that the stack takes, in bytes.
+func (s *Stack) Reserved() int64 { return int64(s.memory.Size) }
+
+// Close gives the memory of the stack back. No other method may run then or later.
+func (s *Stack) Close() error {
+	if err := s.memory.Unmap(); err != nil {
+		return fmt.Errorf("rseqcs: %w", err)
+	}
+	s.base = nil
+	return nil
+}
+
+// hide keeps an array of the caller on its stack: the operations are called
+// through variables, of which the compiler must assume the worst. None of them
+// keeps the pointer.
+//
+//go:nosplit
+func hide(array *unsafe.Pointer) unsafe.Pointer {
+	p := uintptr(unsafe.Pointer(array))
+	return *(*unsafe.Pointer)(unsafe.Pointer(&p))
+}

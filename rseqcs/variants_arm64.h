@@ -1,0 +1,155 @@
+// The variants of the sections, arm64: {self, libc} x {mm_cid, cpu_id}.
+
+// brk with the signature, and the mark before the anchor branches.
+#define SIGNATURE WORD $const_signature
+#define ANCHORS WORD $0x68636e61; WORD $0x3a73726f
+
+GLOBL descriptors<>(SB), NOPTR, $768
+
+DATA table<>+0(SB)/8, $·popSelfMMCID(SB)
+DATA table<>+8(SB)/8, $·pushSelfMMCID(SB)
+DATA table<>+16(SB)/8, $·popBatchSelfMMCID(SB)
+DATA table<>+24(SB)/8, $·pushBatchSelfMMCID(SB)
+DATA table<>+32(SB)/8, $·setHeaderSelfMMCID(SB)
+DATA table<>+40(SB)/8, $·addSelfMMCID(SB)
+DATA table<>+48(SB)/8, $·popSelfCPUID(SB)
+DATA table<>+56(SB)/8, $·pushSelfCPUID(SB)
+DATA table<>+64(SB)/8, $·popBatchSelfCPUID(SB)
+DATA table<>+72(SB)/8, $·pushBatchSelfCPUID(SB)
+DATA table<>+80(SB)/8, $·setHeaderSelfCPUID(SB)
+DATA table<>+88(SB)/8, $·addSelfCPUID(SB)
+DATA table<>+96(SB)/8, $·popLibcMMCID(SB)
+DATA table<>+104(SB)/8, $·pushLibcMMCID(SB)
+DATA table<>+112(SB)/8, $·popBatchLibcMMCID(SB)
+DATA table<>+120(SB)/8, $·pushBatchLibcMMCID(SB)
+DATA table<>+128(SB)/8, $·setHeaderLibcMMCID(SB)
+DATA table<>+136(SB)/8, $·addLibcMMCID(SB)
+DATA table<>+144(SB)/8, $·popLibcCPUID(SB)
+DATA table<>+152(SB)/8, $·pushLibcCPUID(SB)
+DATA table<>+160(SB)/8, $·popBatchLibcCPUID(SB)
+DATA table<>+168(SB)/8, $·pushBatchLibcCPUID(SB)
+DATA table<>+176(SB)/8, $·setHeaderLibcCPUID(SB)
+DATA table<>+184(SB)/8, $·addLibcCPUID(SB)
+GLOBL table<>(SB), RODATA, $192
+
+// func sectionTable() *[variantCount][sectionCount]unsafe.Pointer
+TEXT ·sectionTable(SB), NOSPLIT, $0-8
+	MOVD $table<>(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func sectionDescriptors() *[variantCount][sectionCount]rseq.Descriptor
+TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
+	MOVD $descriptors<>(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// Ours: TPIDR_EL0, unless clone handed it on from another M (see internal/rseq).
+// Where the kernel refused, the ids say NoID, which the bound check catches.
+#define AREA MRS TPIDR_EL0, R4; CBZ R4, none; MOVD const_offsetOwner(R4), R5; MOVD const_offsetOfM(g), R6; CMP R5, R6; BNE none
+#define TRUST
+
+#define ID const_offsetMMCID
+#define POP ·popSelfMMCID
+#define POP_DESCRIPTOR descriptors<>+0
+#define PUSH ·pushSelfMMCID
+#define PUSH_DESCRIPTOR descriptors<>+32
+#define POP_BATCH ·popBatchSelfMMCID
+#define POP_BATCH_DESCRIPTOR descriptors<>+64
+#define PUSH_BATCH ·pushBatchSelfMMCID
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+96
+#define SET_HEADER ·setHeaderSelfMMCID
+#define SET_HEADER_DESCRIPTOR descriptors<>+128
+#define ADD ·addSelfMMCID
+#define ADD_DESCRIPTOR descriptors<>+160
+#include "sections_arm64.h"
+#undef ID
+#undef POP
+#undef POP_DESCRIPTOR
+#undef PUSH
+#undef PUSH_DESCRIPTOR
+#undef POP_BATCH
+#undef POP_BATCH_DESCRIPTOR
+#undef PUSH_BATCH
+#undef PUSH_BATCH_DESCRIPTOR
+#undef SET_HEADER
+#undef SET_HEADER_DESCRIPTOR
+#undef ADD
+#undef ADD_DESCRIPTOR
+
+#define ID const_offsetCPUID
+#define POP ·popSelfCPUID
+#define POP_DESCRIPTOR descriptors<>+192
+#define PUSH ·pushSelfCPUID
+#define PUSH_DESCRIPTOR descriptors<>+224
+#define POP_BATCH ·popBatchSelfCPUID
+#define POP_BATCH_DESCRIPTOR descriptors<>+256
+#define PUSH_BATCH ·pushBatchSelfCPUID
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+288
+#define SET_HEADER ·setHeaderSelfCPUID
+#define SET_HEADER_DESCRIPTOR descriptors<>+320
+#define ADD ·addSelfCPUID
+#define ADD_DESCRIPTOR descriptors<>+352
+#include "sections_arm64.h"
+#undef ID
+#undef POP
+#undef POP_DESCRIPTOR
+#undef PUSH
+#undef PUSH_DESCRIPTOR
+#undef POP_BATCH
+#undef POP_BATCH_DESCRIPTOR
+#undef PUSH_BATCH
+#undef PUSH_BATCH_DESCRIPTOR
+#undef SET_HEADER
+#undef SET_HEADER_DESCRIPTOR
+#undef ADD
+#undef ADD_DESCRIPTOR
+#undef AREA
+#undef TRUST
+// libc's: at a fixed distance from the thread pointer. A thread whose
+// registration failed has a negative cpu_id, and mm_cid 0 all the same.
+#define AREA MRS TPIDR_EL0, R4; MOVD ·libcOffset(SB), R5; ADD R5, R4
+#define TRUST MOVW const_offsetCPUID(R4), R5; TBNZ $31, R5, none
+
+#define ID const_offsetMMCID
+#define POP ·popLibcMMCID
+#define POP_DESCRIPTOR descriptors<>+384
+#define PUSH ·pushLibcMMCID
+#define PUSH_DESCRIPTOR descriptors<>+416
+#define POP_BATCH ·popBatchLibcMMCID
+#define POP_BATCH_DESCRIPTOR descriptors<>+448
+#define PUSH_BATCH ·pushBatchLibcMMCID
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+480
+#define SET_HEADER ·setHeaderLibcMMCID
+#define SET_HEADER_DESCRIPTOR descriptors<>+512
+#define ADD ·addLibcMMCID
+#define ADD_DESCRIPTOR descriptors<>+544
+#include "sections_arm64.h"
+#undef ID
+#undef POP
+#undef POP_DESCRIPTOR
+#undef PUSH
+#undef PUSH_DESCRIPTOR
+#undef POP_BATCH
+#undef POP_BATCH_DESCRIPTOR
+#undef PUSH_BATCH
+#undef PUSH_BATCH_DESCRIPTOR
+#undef SET_HEADER
+#undef SET_HEADER_DESCRIPTOR
+#undef ADD
+#undef ADD_DESCRIPTOR
+
+#define ID const_offsetCPUID
+#define POP ·popLibcCPUID
+#define POP_DESCRIPTOR descriptors<>+576
+#define PUSH ·pushLibcCPUID
+#define PUSH_DESCRIPTOR descriptors<>+608
+#define POP_BATCH ·popBatchLibcCPUID
+#define POP_BATCH_DESCRIPTOR descriptors<>+640
+#define PUSH_BATCH ·pushBatchLibcCPUID
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+672
+#define SET_HEADER ·setHeaderLibcCPUID
+#define SET_HEADER_DESCRIPTOR descriptors<>+704
+#define ADD ·addLibcCPUID
+#define ADD_DESCRIPTOR descriptors<>+736
+#include "sections_arm64.h"
