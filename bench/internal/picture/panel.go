@@ -48,7 +48,7 @@ func (s scale) marks() []float64 {
 		}
 		return marks
 	}
-	step := math.Pow(2, math.Ceil(math.Log2(s.high/5)))
+	step := math.Pow(2, math.Round(math.Log2(s.high/5)))
 	for value := 0.0; value <= s.high*1.001; value += step {
 		marks = append(marks, value)
 	}

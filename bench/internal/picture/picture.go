@@ -27,7 +27,8 @@ const (
 	labelWidth   = 104 // room for figures right of the time scale
 	bytesWidth   = 66  // room for figures right of the memory scale
 	headHeight   = 84
-	footHeight   = 92
+	footHeight   = 88 // without warnings
+	captionLine  = 13.5
 	titleHeight  = 34 // of a group
 	rowHeight    = 21
 	axisHeight   = 34
@@ -48,18 +49,18 @@ func Save(d *result.Document, source, base string) ([]string, error) {
 	if len(groups) == 0 {
 		return nil, fmt.Errorf("picture: %s has no samples to draw", source)
 	}
-	height := vg.Length(headHeight + footHeight)
+	height := vg.Length(headHeight+footHeight) + captionLine*vg.Length(len(d.Warnings))
 	for _, group := range groups {
 		height += titleHeight + axisHeight + rowHeight*vg.Length(len(group.Summaries))
 	}
-	svg := vgsvg.NewWith(vgsvg.UseWH(pageWidth, height), vgsvg.EmbedFonts(true))
+	svg := vgsvg.New(pageWidth, height)
 	png := vgimg.NewWith(vgimg.UseWH(pageWidth, height), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(paper))
 	paths := []string{}
 	for _, format := range []struct {
 		suffix string
 		canvas vg.CanvasSizer
 		writer io.WriterTo
-	}{{".svg", svg, svg}, {".png", png, vgimg.PngCanvas{Canvas: png}}} {
+	}{{".svg", svg, withFallback{svg}}, {".png", png, vgimg.PngCanvas{Canvas: png}}} {
 		if err := render(draw.New(format.canvas), d, groups, source); err != nil {
 			return nil, err
 		}
@@ -69,6 +70,21 @@ func Save(d *result.Document, source, base string) ([]string, error) {
 		paths = append(paths, base+format.suffix)
 	}
 	return paths, nil
+}
+
+// withFallback writes an SVG that names typefaces of the same widths to take
+// where Liberation Sans is missing: with the typeface embedded, the file would
+// be thirty times as large.
+type withFallback struct{ svg *vgsvg.Canvas }
+
+func (f withFallback) WriteTo(w io.Writer) (int64, error) {
+	var drawing strings.Builder
+	if _, err := f.svg.WriteTo(&drawing); err != nil {
+		return 0, err
+	}
+	const family = "font-family:Liberation Sans"
+	count, err := io.WriteString(w, strings.ReplaceAll(drawing.String(), family+";", family+",Arial,Helvetica,sans-serif;"))
+	return int64(count), err
 }
 
 func write(path string, from io.WriterTo) error {
@@ -223,12 +239,15 @@ func (p *page) foot(source string) {
 		fmt.Sprintf("%s, mode %s. Load at the start: %s.", d.Started.UTC().Format("2 January 2006, 15:04 UTC"), d.Features.Mode, load(d.Machine.Load)),
 		"From " + source + ".",
 	}
-	if len(d.Warnings) > 0 {
-		facts[3] += " Warning: " + strings.Join(d.Warnings, "; ") + "."
-	}
 	line(p.Canvas, grid, 0.8, margin, p.y+2, margin+captionWidth, p.y+2)
-	for i, words := range facts {
-		p.small.write(p.Canvas, margin, p.y-14-13.5*vg.Length(i), words)
+	p.y -= captionLine
+	for _, words := range facts {
+		p.small.write(p.Canvas, margin, p.y, words)
+		p.y -= captionLine
+	}
+	for _, warning := range d.Warnings {
+		p.small.in(ours).write(p.Canvas, margin, p.y, "Warning: "+warning+".")
+		p.y -= captionLine
 	}
 }
 
