@@ -5,6 +5,7 @@ go 1.25.0
 require (
 	codeberg.org/go-fonts/liberation v0.5.0
 	github.com/alecthomas/kong v1.17.0
+	github.com/dustin/go-humanize v1.0.1
 	github.com/klauspost/cpuid/v2 v2.3.0
 	github.com/vcpualloc/vcpualloc v0.0.0
 	golang.org/x/image v0.30.0

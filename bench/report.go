@@ -29,7 +29,7 @@ func (c reportCommand) Run(to streams) error {
 			directory = filepath.Dir(file)
 		}
 		base := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-		fmt.Fprintf(to.out, "machine %s\nstarted %s\n\n", d.Machine, d.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+		printMachine(to.out, d)
 		if err := report(to.out, d, file, filepath.Join(directory, base)); err != nil {
 			return err
 		}
@@ -56,13 +56,24 @@ func report(w io.Writer, d *result.Document, file, base string) error {
 	return err
 }
 
+// printMachine prints what the figures depend on.
+func printMachine(w io.Writer, d *result.Document) {
+	fmt.Fprintf(w, "machine %s\n        %s\nstarted %s\n\n",
+		d.Machine, d.Machine.Conditions(), d.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+}
+
 func printGroup(w io.Writer, d *result.Document, group result.Group) error {
 	fmt.Fprintf(w, "%s: %s\n", group.Shape.Name, group.Shape.About)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "GOMAXPROCS=%d\tns/op\tlow..high\tratio\tpeak MiB\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n", group.CPUs)
+	names := 0
 	for _, s := range group.Summaries {
-		fmt.Fprintf(table, "%s\t%s\t%s..%s\t%s\t%s\t%.0f\t%.1f %%\t%s\t%s\t\n",
-			s.Peer, digits(s.Time.Median), digits(s.Time.Low), digits(s.Time.High), ratio(s, d.Settings),
+		names = max(names, len(s.Peer))
+	}
+	fmt.Fprintf(table, "%-*s\tns/op\tlow..high\tratio\tpeak MiB\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n",
+		names, fmt.Sprintf("%d CPUs", group.CPUs))
+	for _, s := range group.Summaries {
+		fmt.Fprintf(table, "%-*s\t%s\t%s..%s\t%s\t%s\t%.0f\t%.1f %%\t%s\t%s\t\n",
+			names, s.Peer, digits(s.Time.Median), digits(s.Time.Low), digits(s.Time.High), ratio(s, d.Settings),
 			unlessZero(s.Peak.Median/(1<<20), "%.1f"), s.GCCycles, 100*s.GCShare, digits(s.HeapObjects),
 			unlessZero(s.Aborts*1e6, "%.2f"))
 	}

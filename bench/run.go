@@ -45,7 +45,7 @@ func (c runCommand) Run(ctx context.Context, to streams) error {
 	if err := printFeatures(to.out, d.Features); err != nil {
 		return err
 	}
-	fmt.Fprintf(to.out, "machine %s\n\n", d.Machine)
+	printMachine(to.out, d)
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(to.progress, "warning: %s\n", warning)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/klauspost/cpuid/v2"
 )
 
@@ -112,4 +113,24 @@ func (m Machine) String() string {
 	}
 	line := fmt.Sprintf("%s, %d CPUs%s, %s %s, %s", name, m.CPUs, kind, m.OS, m.Kernel, m.Go)
 	return strings.Join(strings.Fields(line), " ")
+}
+
+// Conditions are the settings and the state of the machine in one line.
+func (m Machine) Conditions() string {
+	facts := []string{fmt.Sprintf("GOMAXPROCS %d", m.GOMAXPROCS)}
+	if m.MemoryBytes > 0 {
+		facts = append(facts, humanize.IBytes(uint64(m.MemoryBytes))+" of memory")
+	}
+	governor := "not known"
+	if m.Governor != "" {
+		governor = m.Governor
+	}
+	facts = append(facts, "governor "+governor)
+	if m.HugePages != "" {
+		facts = append(facts, "huge pages "+m.HugePages)
+	}
+	if len(m.Load) == 3 {
+		facts = append(facts, fmt.Sprintf("load %.2f %.2f %.2f", m.Load[0], m.Load[1], m.Load[2]))
+	}
+	return strings.Join(append(facts, m.Environment...), ", ")
 }

@@ -126,15 +126,12 @@ func consume[H heap](h H, r *ring, stop *atomic.Bool, count int) int {
 	return count
 }
 
-// touch fills the slots with blocks of the sizes that pick draws from, the
-// first bytes of each written, up to touched.
+// touch fills the slots with blocks of the sizes that pick draws from, and
+// writes the first bytes of each, up to touched.
 func touch[H heap](h H, slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }

@@ -126,10 +126,7 @@ func (h vcpuHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h vcpuHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }
@@ -247,10 +244,7 @@ func (h zeroedHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h zeroedHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }
@@ -368,10 +362,7 @@ func (h makeHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h makeHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }
@@ -489,10 +480,7 @@ func (h poolHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h poolHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }
@@ -610,10 +598,7 @@ func (h moderncHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h moderncHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }
@@ -731,10 +716,7 @@ func (h emptyHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h emptyHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }

@@ -111,10 +111,7 @@ func (h ledgerHeap) consume(r *ring, stop *atomic.Bool, count int) int {
 func (h ledgerHeap) touch(slots [][]byte, r *random, pick []int, touched int) {
 	for i := range slots {
 		b := h.alloc(pick[r.below(len(pick))])
-		written := b[:min(len(b), touched)]
-		for j := range written {
-			written[j] = byte(i)
-		}
+		clear(b[:min(len(b), touched)])
 		slots[i] = b
 	}
 }
