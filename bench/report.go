@@ -65,12 +65,12 @@ func printMachine(w io.Writer, d *result.Document) {
 func printGroup(w io.Writer, d *result.Document, group result.Group) error {
 	fmt.Fprintf(w, "%s: %s\n", group.Shape.Name, group.Shape.About)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	names := 0
+	names := len("GOMAXPROCS=99")
 	for _, s := range group.Summaries {
 		names = max(names, len(s.Peer))
 	}
 	fmt.Fprintf(table, "%-*s\tns/op\tlow..high\tratio\tpeak MiB\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n",
-		names, fmt.Sprintf("%d CPUs", group.CPUs))
+		names, fmt.Sprintf("GOMAXPROCS=%d", group.CPUs))
 	for _, s := range group.Summaries {
 		fmt.Fprintf(table, "%-*s\t%s\t%s..%s\t%s\t%s\t%.0f\t%.1f %%\t%s\t%s\t\n",
 			names, s.Peer, digits(s.Time.Median), digits(s.Time.Low), digits(s.Time.High), ratio(s, d.Settings),

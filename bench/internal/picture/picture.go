@@ -156,7 +156,7 @@ func timeScale(groups []result.Group) scale {
 func (p *page) group(g result.Group, times scale) {
 	name := g.Shape.Name
 	if len(p.document.Settings.CPUs) > 1 {
-		name += fmt.Sprintf(" on %d CPUs", g.CPUs)
+		name += fmt.Sprintf(" GOMAXPROCS=%d", g.CPUs)
 	}
 	end := p.heading.write(p.Canvas, margin, p.y-10, name)
 	p.body.in(muted).write(p.Canvas, end+10, p.y-10, g.Shape.About)

@@ -55,7 +55,7 @@ func TestSave(t *testing.T) {
 			t.Fatalf("the SVG is not XML: %v", err)
 		}
 	}
-	for _, words := range []string{"ours-other", "make", "empty", "on 2 CPUs", "run.json", "noise", "2 January 2026"} {
+	for _, words := range []string{"ours-other", "make", "empty", "GOMAXPROCS=2", "run.json", "noise", "2 January 2026"} {
 		if !strings.Contains(string(drawing), words) {
 			t.Errorf("the SVG does not say %q", words)
 		}
