@@ -52,8 +52,12 @@ const (
 	sweepAgainShare = 10
 	maxSweeps       = 16
 
-	// shrinkShare: an index with so many chains per entry is halved.
-	shrinkShare = 8
+	// An index with shrinkShare chains per entry is halved; one with more than
+	// crowdedPerChain entries per chain is worth evicting for.
+	shrinkShare     = 8
+	crowdedPerChain = 2
+
+	chainBytes = int(unsafe.Sizeof(uintptr(0)))
 )
 
 // Lengths and capacities in an entry are 32 bits wide.

@@ -3,31 +3,52 @@ package table
 import "github.com/vcpualloc/vcpualloc/alloc"
 
 // grow asks for an index twice as long. Under memory pressure it is refused;
-// then the chains get longer instead.
+// then the chains get longer instead, and it is time to ask again when there is
+// an eighth more.
 func (s *shard) grow() {
 	s.growAt = s.count + s.count/8 + 1
 	if s.previous == nil {
-		s.resize(2 * len(s.chains))
+		_ = s.resize(2 * len(s.chains)) // refused: see above
 	}
 }
 
 // shrink halves an index that is mostly empty.
 func (s *shard) shrink() {
 	if s.previous == nil && len(s.chains) > minChains && s.count*shrinkShare < len(s.chains) {
-		s.resize(len(s.chains) / 2)
+		_ = s.resize(len(s.chains) / 2) // refused: the longer one serves as well
 	}
 }
 
-// resize starts to move the entries to an array of length chains, and does
+// crowded reports whether growing has been refused for so long that lookups
+// suffer from it.
+func (s *shard) crowded() bool {
+	return s.previous == nil && s.count > crowdedPerChain*len(s.chains)
+}
+
+// relieve grows a crowded index at the expense of entries.
+func (t *Table) relieve(s *shard) error {
+	return t.withRoom(func() (need int, err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.crowded() {
+			return 0, nil
+		}
+		length := 2 * len(s.chains)
+		return length * chainBytes, s.resize(length)
+	})
+}
+
+// resize starts to move the entries to an array of length chains, and changes
 // nothing if the allocator has no room for it. No other resize is under way.
-func (s *shard) resize(length int) {
+func (s *shard) resize(length int) error {
 	chains, err := alloc.MakeSlice[uintptr](s.memory, length, length)
 	if err != nil {
-		return
+		return err
 	}
 	s.previous, s.chains, s.moved = s.chains, chains, 0
 	s.growAt = length
 	s.sweepAt = 0
+	return nil
 }
 
 // moveChains moves up to n chains of the previous array and frees it when the

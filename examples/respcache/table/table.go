@@ -136,7 +136,7 @@ func (t *Table) Stats() Stats {
 		sum.Misses += s.misses
 		sum.Expired += s.expired
 		sum.Evicted += s.evicted
-		sum.IndexBytes += int64(len(s.chains)+len(s.previous)) * 8
+		sum.IndexBytes += int64(len(s.chains)+len(s.previous)) * int64(chainBytes)
 		s.mu.Unlock()
 	}
 	return sum

@@ -1,0 +1,195 @@
+package table_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
+)
+
+func (w *world) mustSet(t *testing.T, key string, value []byte) {
+	t.Helper()
+	if _, err := w.table.Set([]byte(key), value, table.SetOptions{}); err != nil {
+		t.Fatalf("set %s to %d bytes: %v; %+v", key, len(value), err, w.memory.Stats())
+	}
+}
+
+// TestSizesChange fills a cache with values of one size and then with values of
+// another. The spans of the first size must become free for the second, with no
+// request refused and most of the limit in use again.
+func TestSizesChange(t *testing.T) {
+	const limit = 16 << 20
+	w := newWorld(t, limit)
+	number := 0
+	for _, size := range []int{100, 10 << 10, 1000, 1 << 20, 30, 200 << 10, 5000} {
+		for range 2 * limit / (size + 100) {
+			number++
+			w.now++
+			key := fmt.Sprintf("key:%d", number)
+			w.mustSet(t, key, fill(size))
+			if number%1000 == 0 {
+				w.checkLimit(t)
+				w.table.Maintain()
+			}
+		}
+		w.check(t)
+		live, keys := w.memory.Stats().Live, w.table.Len()
+		t.Logf("values of %d bytes: %d keys, %d bytes live", size, keys, live)
+		if live < limit/2 {
+			t.Errorf("after values of %d bytes only %d of %d bytes are live", size, live, limit)
+		}
+		if value, found := w.get(fmt.Sprintf("key:%d", number)); !found || !bytes.Equal(value, fill(size)) {
+			t.Errorf("the key stored last is not there")
+		}
+	}
+	w.close(t)
+}
+
+// TestMixedSizesStay checks that a cache of random sizes, once full, gives up
+// about as many keys as it takes in.
+func TestMixedSizesStay(t *testing.T) {
+	const limit, rounds = 16 << 20, 100_000
+	w := newWorld(t, limit)
+	random := rand.New(rand.NewPCG(seed(t), 0))
+	for i := range rounds {
+		w.now++
+		w.mustSet(t, fmt.Sprintf("key:%d", i), fill(16+random.IntN(2000)))
+		if i%1000 == 0 {
+			w.checkLimit(t)
+			w.table.Maintain()
+		}
+	}
+	stats := w.memory.Stats()
+	t.Logf("%d keys, %d bytes live, %d evicted", w.table.Len(), stats.Live, w.table.Stats().Evicted)
+	if stats.Live < limit*7/10 {
+		t.Errorf("%d of %d bytes are live after %d random sizes, want 70 %%", stats.Live, limit, rounds)
+	}
+	w.close(t)
+}
+
+// TestUsedKeysStay checks that eviction is least recently used, approximately.
+func TestUsedKeysStay(t *testing.T) {
+	const limit, hot = 8 << 20, 1000
+	w := newWorld(t, limit)
+	name := func(i int) string { return fmt.Sprintf("hot:%d", i) }
+	for i := range hot {
+		w.mustSet(t, name(i), fill(100))
+	}
+	for i := range 200_000 {
+		w.now++
+		w.mustSet(t, fmt.Sprintf("cold:%d", i), fill(100))
+		w.get(name(i % hot))
+	}
+	stay := 0
+	for i := range hot {
+		if _, found := w.get(name(i)); found {
+			stay++
+		}
+	}
+	if evicted := w.table.Stats().Evicted; evicted < 100_000 {
+		t.Fatalf("%d keys were evicted; the test wants pressure", evicted)
+	}
+	if stay < hot*95/100 {
+		t.Errorf("%d of %d keys in use are left, want 95 %%", stay, hot)
+	}
+	w.close(t)
+}
+
+// TestNeverFits checks that what cannot fit is refused, at no cost for others
+// where its size alone tells, and that the table serves on.
+func TestNeverFits(t *testing.T) {
+	w := newWorld(t, 4<<20)
+	w.mustSet(t, "stays", []byte("value"))
+	for range 3 {
+		_, err := w.table.Set([]byte("large"), make([]byte, 8<<20), table.SetOptions{})
+		if !errors.Is(err, table.ErrOutOfMemory) {
+			t.Fatalf("set 8 MiB under a limit of 4 MiB: got %v, want ErrOutOfMemory", err)
+		}
+	}
+	if _, found := w.get("stays"); !found {
+		t.Error("a key was evicted for a value that can never fit")
+	}
+	// Below the limit, but not with the index and the spans that it needs.
+	if _, err := w.table.Set([]byte("large"), make([]byte, 4<<20-100), table.SetOptions{}); !errors.Is(err, table.ErrOutOfMemory) {
+		t.Fatalf("set 4 MiB less 100 bytes under a limit of 4 MiB: got %v, want ErrOutOfMemory", err)
+	}
+	w.mustSet(t, "small", []byte("value"))
+	w.check(t)
+	w.close(t)
+}
+
+// TestIndexFollowsCount checks that the index grows with the keys and shrinks
+// after them, and that it does without growing where there is no room.
+func TestIndexFollowsCount(t *testing.T) {
+	const keys = 100_000
+	w := newWorld(t, 0)
+	empty := w.table.Stats().IndexBytes
+	for i := range keys {
+		w.mustSet(t, fmt.Sprint(i), nil)
+	}
+	if full := w.table.Stats().IndexBytes; full < keys*8 || full > keys*8*6 {
+		t.Errorf("the index of %d keys is %d bytes, want 8 to 48 bytes a key", keys, full)
+	}
+	for i := range keys {
+		w.table.Delete([]byte(fmt.Sprint(i)))
+	}
+	for range 500 {
+		w.table.Maintain()
+		w.check(t)
+	}
+	if again := w.table.Stats().IndexBytes; again != empty {
+		t.Errorf("the index of an emptied table is %d bytes, want the first %d", again, empty)
+	}
+	w.close(t)
+
+	w = newWorld(t, 2<<20)
+	for i := range keys {
+		w.mustSet(t, fmt.Sprint(i), nil)
+	}
+	before := w.table.Stats()
+	if before.Keys < 10_000 || before.Evicted == 0 {
+		t.Errorf("%d keys and %d evicted under 2 MiB, want over 10000 and some", before.Keys, before.Evicted)
+	}
+	for range 100 {
+		w.table.Maintain()
+	}
+	after := w.table.Stats()
+	if chains := after.IndexBytes / 8; int64(after.Keys) > 3*chains || after.Keys < before.Keys*8/10 {
+		t.Errorf("%d keys on %d chains after Maintain, %d keys before; want 3 per chain at most, for few keys", after.Keys, chains, before.Keys)
+	}
+	w.check(t)
+	w.close(t)
+}
+
+// TestMaintainExpires checks that keys go away that nobody asks for.
+func TestMaintainExpires(t *testing.T) {
+	const keys = 20_000
+	w := newWorld(t, 0)
+	for i := range keys {
+		o := table.SetOptions{}
+		if i%2 == 0 {
+			o.ExpiryMillis = w.now + 10
+		}
+		if _, err := w.table.Set([]byte(fmt.Sprint(i)), fill(10), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 300 {
+		w.table.Maintain()
+	}
+	if n := w.table.Len(); n != keys {
+		t.Fatalf("%d keys before any time passed, want %d", n, keys)
+	}
+	w.now += 10
+	for range 300 {
+		w.table.Maintain()
+	}
+	if stats := w.table.Stats(); stats.Keys != keys/2 || stats.Expiring != 0 || stats.Expired != keys/2 {
+		t.Errorf("got %+v, want %d keys, none expiring, %d expired", stats, keys/2, keys/2)
+	}
+	w.check(t)
+	w.close(t)
+}
