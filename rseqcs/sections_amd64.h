@@ -261,11 +261,11 @@ abort: // ABORT
 
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
-TEXT ADD(SB), NOSPLIT|NOFRAME, $0-0
+TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ ADD_DESCRIPTOR(SB), R9
+	LEAQ ADD_CELL_DESCRIPTOR(SB), R9
 	MOVQ R9, const_offsetCS(R8) // START
 start:
 	STALL

@@ -293,11 +293,11 @@ count:
 
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
-TEXT ADD(SB), NOSPLIT|NOFRAME, $0-0
+TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $ADD_DESCRIPTOR(SB), R5
+	MOVD $ADD_CELL_DESCRIPTOR(SB), R5
 	MOVD R5, const_offsetCS(R4) // START
 start:
 	STALL

@@ -3,6 +3,7 @@ package rseqcs
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -159,16 +160,17 @@ func operationsHere() *operations {
 }
 
 // Grow raises the capacity of the class on the vCPU that runs now by up to
-// count objects, as far as its maximum.
-func (s *Stack) Grow(class, count int) {
+// count objects, as far as its maximum, and reports whether there is more room.
+func (s *Stack) Grow(class, count int) bool {
 	h := headerAt(slabAt(s.base, s.slabHere()), uintptr(class))
 	if atomic.LoadUint32(&h.current) == 0 {
-		return // not set up: its first end is still to be written
+		return false // not set up: its first end is still to be written
 	}
-	end := atomic.LoadUint32(&h.end)
-	if last := s.classes[class].last; end < last {
-		atomic.CompareAndSwapUint32(&h.end, end, min(end+uint32(count*slotSize), last))
+	end, last := atomic.LoadUint32(&h.end), s.classes[class].last
+	if end >= last {
+		return false
 	}
+	return atomic.CompareAndSwapUint32(&h.end, end, min(end+uint32(count*slotSize), last))
 }
 
 // slabHere returns the index of the slab that the running thread works on, a hint.
@@ -197,14 +199,22 @@ func (s *Stack) Len(slab, class int) int {
 // Reserved returns the address space that the stack takes, in bytes.
 func (s *Stack) Reserved() int64 { return int64(s.memory.Size) }
 
-// Close gives the memory of the stack back. No other method may run then or later.
+// Close gives the memory of the stack back. No other method may run meanwhile.
+// Later TryPop and TryPush find nothing there; the others must not be called.
 func (s *Stack) Close() error {
+	empty, err := closedStack()
+	if err != nil {
+		return err
+	}
+	s.base = empty.base
 	if err := s.memory.Unmap(); err != nil {
 		return fmt.Errorf("rseqcs: %w", err)
 	}
-	s.base = nil
 	return nil
 }
+
+// closedStack is what all closed stacks look like: no class was ever set up.
+var closedStack = sync.OnceValues(func() (*Stack, error) { return NewStack("closed", nil) })
 
 // hide keeps an array of the caller on its stack: the operations are called
 // through variables, of which the compiler must assume the worst. None of them

@@ -60,8 +60,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define PUSH_BATCH_DESCRIPTOR descriptors<>+96
 #define SET_HEADER ·setHeaderSelfMMCID
 #define SET_HEADER_DESCRIPTOR descriptors<>+128
-#define ADD ·addSelfMMCID
-#define ADD_DESCRIPTOR descriptors<>+160
+#define ADD_CELL ·addSelfMMCID
+#define ADD_CELL_DESCRIPTOR descriptors<>+160
 #include "sections_arm64.h"
 #undef ID
 #undef POP
@@ -74,8 +74,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef PUSH_BATCH_DESCRIPTOR
 #undef SET_HEADER
 #undef SET_HEADER_DESCRIPTOR
-#undef ADD
-#undef ADD_DESCRIPTOR
+#undef ADD_CELL
+#undef ADD_CELL_DESCRIPTOR
 
 #define ID const_offsetCPUID
 #define POP ·popSelfCPUID
@@ -88,8 +88,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define PUSH_BATCH_DESCRIPTOR descriptors<>+288
 #define SET_HEADER ·setHeaderSelfCPUID
 #define SET_HEADER_DESCRIPTOR descriptors<>+320
-#define ADD ·addSelfCPUID
-#define ADD_DESCRIPTOR descriptors<>+352
+#define ADD_CELL ·addSelfCPUID
+#define ADD_CELL_DESCRIPTOR descriptors<>+352
 #include "sections_arm64.h"
 #undef ID
 #undef POP
@@ -102,8 +102,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef PUSH_BATCH_DESCRIPTOR
 #undef SET_HEADER
 #undef SET_HEADER_DESCRIPTOR
-#undef ADD
-#undef ADD_DESCRIPTOR
+#undef ADD_CELL
+#undef ADD_CELL_DESCRIPTOR
 #undef AREA
 #undef TRUST
 // libc's: at a fixed distance from the thread pointer. A thread whose
@@ -122,8 +122,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define PUSH_BATCH_DESCRIPTOR descriptors<>+480
 #define SET_HEADER ·setHeaderLibcMMCID
 #define SET_HEADER_DESCRIPTOR descriptors<>+512
-#define ADD ·addLibcMMCID
-#define ADD_DESCRIPTOR descriptors<>+544
+#define ADD_CELL ·addLibcMMCID
+#define ADD_CELL_DESCRIPTOR descriptors<>+544
 #include "sections_arm64.h"
 #undef ID
 #undef POP
@@ -136,8 +136,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef PUSH_BATCH_DESCRIPTOR
 #undef SET_HEADER
 #undef SET_HEADER_DESCRIPTOR
-#undef ADD
-#undef ADD_DESCRIPTOR
+#undef ADD_CELL
+#undef ADD_CELL_DESCRIPTOR
 
 #define ID const_offsetCPUID
 #define POP ·popLibcCPUID
@@ -150,6 +150,6 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define PUSH_BATCH_DESCRIPTOR descriptors<>+672
 #define SET_HEADER ·setHeaderLibcCPUID
 #define SET_HEADER_DESCRIPTOR descriptors<>+704
-#define ADD ·addLibcCPUID
-#define ADD_DESCRIPTOR descriptors<>+736
+#define ADD_CELL ·addLibcCPUID
+#define ADD_CELL_DESCRIPTOR descriptors<>+736
 #include "sections_arm64.h"

@@ -12,11 +12,28 @@ import "unsafe"
 // OS page size that Linux has on amd64 and arm64.
 const Granule = 64 << 10
 
+// Align is the alignment of every range, in bytes: a huge page, so that a range
+// and the pages that its user makes of it can be backed by them.
+const Align = 2 << 20
+
+// aligned returns the range of size bytes inside a mapping of size + Align.
+func aligned(mapping unsafe.Pointer, size uintptr) Range {
+	return Range{
+		Base:        unsafe.Add(mapping, -uintptr(mapping)&(Align-1)),
+		Size:        size,
+		mapping:     mapping,
+		mappingSize: size + Align,
+	}
+}
+
 // Range is a reserved range of addresses, of which a prefix is backed.
 type Range struct {
 	Base   unsafe.Pointer
 	Size   uintptr // bytes reserved
 	Backed uintptr // bytes from Base on that may be used; grows only
+
+	mapping     unsafe.Pointer // what the system gave, of which Base is the first aligned address
+	mappingSize uintptr
 }
 
 // Bytes returns size bytes at offset of the range.

@@ -22,11 +22,10 @@ func Reserve(size uintptr, name string) (Range, error) {
 	if size > maxGoReserve {
 		return Range{}, errors.New("osmem: reserve " + name + ": too large for memory of the Go heap")
 	}
-	memory := make([]byte, size+Granule)
-	base := unsafe.Pointer(unsafe.SliceData(memory))
-	base = unsafe.Add(base, -uintptr(base)&(Granule-1))
-	live.Store(base, memory)
-	return Range{Base: base, Size: size}, nil
+	memory := make([]byte, size+Align)
+	mapping := unsafe.Pointer(unsafe.SliceData(memory))
+	live.Store(mapping, memory)
+	return aligned(mapping, size), nil
 }
 
 // Back makes the first size bytes usable.
@@ -43,7 +42,7 @@ func (r *Range) Release(offset, size uintptr) (zeroed bool, err error) {
 
 // Unmap lets the collector have the memory.
 func (r *Range) Unmap() error {
-	live.Delete(r.Base)
+	live.Delete(r.mapping)
 	*r = Range{}
 	return nil
 }

@@ -13,12 +13,12 @@ import (
 // name that /proc/self/maps shows where the kernel can (Linux 5.17). Touching
 // them before Back is a fault.
 func Reserve(size uintptr, name string) (Range, error) {
-	base, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|noReserve)
+	mapping, err := unix.MmapPtr(-1, 0, nil, size+Align, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|noReserve)
 	if err != nil {
 		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, err)
 	}
-	setName(base, size, name)
-	return Range{Base: base, Size: size}, nil
+	setName(mapping, size+Align, name)
+	return aligned(mapping, size), nil
 }
 
 // Back makes the first size bytes of the range usable, rounded up to Granule.
@@ -56,7 +56,7 @@ func (r *Range) Unmap() error {
 	if r.Size == 0 {
 		return nil
 	}
-	if err := unix.MunmapPtr(r.Base, r.Size); err != nil {
+	if err := unix.MunmapPtr(r.mapping, r.mappingSize); err != nil {
 		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), err)
 	}
 	*r = Range{}

@@ -1,0 +1,188 @@
+package alloc
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/arena"
+)
+
+// emptyBlock is where all empty slices point to.
+var emptyBlock [2]uint64
+
+// blockOf makes the slice of a block.
+func blockOf(p unsafe.Pointer, n, size int) []byte {
+	return unsafe.Slice((*byte)(p), size)[:n]
+}
+
+// Alloc returns n zero bytes. The capacity is the whole block (see GoodSize),
+// and zero too. n = 0 gives an empty slice that is not nil; n < 0 panics as make
+// does. The memory is the caller's until Free.
+//
+// The error wraps ErrLimit, ErrNoMemory, ErrTooLarge or ErrClosed.
+func (a *Allocator) Alloc(n int) ([]byte, error) {
+	if uint(n) <= arena.MaxSmall {
+		class := arena.ClassOf(n)
+		if p := a.heap.TryAlloc(class); p != nil {
+			b := blockOf(p, arena.ClassSize(class), arena.ClassSize(class))
+			clear(b)
+			return b[:n], nil
+		}
+	}
+	return a.allocSlow(n, true)
+}
+
+// AllocUninit is Alloc without the clearing: the bytes are what the last owner
+// of the memory, or of other memory of this allocator, left there.
+func (a *Allocator) AllocUninit(n int) ([]byte, error) {
+	if uint(n) <= arena.MaxSmall {
+		class := arena.ClassOf(n)
+		if p := a.heap.TryAlloc(class); p != nil {
+			return blockOf(p, n, arena.ClassSize(class)), nil
+		}
+	}
+	return a.allocSlow(n, false)
+}
+
+// AllocAligned is Alloc with an address that is a multiple of align, a power of
+// two; it panics for any other align. Alloc itself aligns a block whose size is
+// a power of two to that size, up to 8 KiB, and every block to 8 bytes.
+func (a *Allocator) AllocAligned(n, align int) ([]byte, error) {
+	if align <= 0 || bits.OnesCount(uint(align)) != 1 {
+		panic(&MisuseError{Op: "AllocAligned", Reason: fmt.Sprintf("an alignment of %d, not a power of two", align)})
+	}
+	if align <= arena.PageSize && uint(n) <= arena.MaxSmall {
+		// In a span every address is the start, which is aligned to a page, and a
+		// multiple of the size of the class.
+		for class := arena.ClassOf(max(n, 1)); int(class) < arena.ClassCount; class++ {
+			if size := arena.ClassSize(class); size&(align-1) == 0 {
+				b, err := a.Alloc(size)
+				return b[:min(n, len(b))], err
+			}
+		}
+	}
+	if n == 0 {
+		n = 1 // an empty block at a large alignment is a block all the same
+		b, err := a.allocLarge(n, align, true)
+		return b[:0], err
+	}
+	return a.allocLarge(n, align, true)
+}
+
+// allocSlow serves what the magazine could not, and everything unusual.
+func (a *Allocator) allocSlow(n int, zeroed bool) ([]byte, error) {
+	switch {
+	case n < 0:
+		return make([]byte, n), nil // panics
+	case a.closed:
+		return nil, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+	case n == 0:
+		return unsafe.Slice((*byte)(unsafe.Pointer(&emptyBlock)), 0), nil
+	case n > arena.MaxSmall:
+		return a.allocLarge(n, 1, zeroed)
+	}
+	class := arena.ClassOf(n)
+	p, err := a.heap.Alloc(class)
+	if err != nil {
+		return nil, a.failed(n, err)
+	}
+	b := blockOf(p, n, arena.ClassSize(class))
+	if zeroed {
+		clear(b[:cap(b)])
+	}
+	return b, nil
+}
+
+func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
+	switch {
+	case n < 0:
+		return make([]byte, n), nil // panics
+	case a.closed:
+		return nil, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+	}
+	p, dirty, err := a.heap.AllocLarge(n, align)
+	if err != nil {
+		return nil, a.failed(n, err)
+	}
+	b := blockOf(p, n, arena.PagesFor(n)*arena.PageSize)
+	if zeroed && dirty {
+		clear(b[:cap(b)])
+	}
+	return b, nil
+}
+
+func (a *Allocator) failed(n int, err error) error {
+	return fmt.Errorf("alloc: %s: %d bytes: %w", a.name, n, err)
+}
+
+// Realloc changes the length of a block to n and returns it, at the same
+// address if it fits there without leaving more than half of it unused. The
+// first min(len(b), n) bytes stay, the others are zero. b is not to be used
+// afterwards, unless there is an error: then it is as before. A nil or empty b
+// is Alloc; n = 0 frees b.
+func (a *Allocator) Realloc(b []byte, n int) ([]byte, error) {
+	usable := a.UsableSize(b)
+	switch {
+	case usable == 0 && !isEmptyBlock(b):
+		panic(a.misuse("Realloc", unsafe.Pointer(unsafe.SliceData(b))))
+	case n > 0 && n <= usable && n > usable/2:
+		kept := min(len(b), n)
+		grown := blockOf(unsafe.Pointer(unsafe.SliceData(b)), n, usable)
+		clear(grown[kept:])
+		return grown, nil
+	}
+	moved, err := a.AllocUninit(n)
+	if err != nil {
+		return nil, err
+	}
+	clear(moved[copy(moved, b):])
+	a.Free(b)
+	return moved, nil
+}
+
+// AllocBatch fills dst with blocks as of Alloc(n) and returns how many it could
+// get; the error says why not all.
+func (a *Allocator) AllocBatch(dst [][]byte, n int) (int, error) {
+	for i := range dst {
+		b, err := a.Alloc(n)
+		if err != nil {
+			return i, err
+		}
+		dst[i] = b
+	}
+	return len(dst), nil
+}
+
+// GoodSize returns the capacity of a block of n bytes, n >= 0: what n is
+// rounded up to.
+func GoodSize(n int) int {
+	if uint(n) <= arena.MaxSmall {
+		return arena.ClassSize(arena.ClassOf(n))
+	}
+	return arena.PagesFor(n) * arena.PageSize
+}
+
+// UsableSize returns the bytes of the block that starts where b starts, which
+// is what its capacity was at first; 0 where no block of this allocator does.
+func (a *Allocator) UsableSize(b []byte) int {
+	return a.heap.UsableSize(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// Owns reports whether b lies in memory of this allocator, in use or not.
+func (a *Allocator) Owns(b []byte) bool {
+	return a.heap.Owns(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// Trim returns free memory to the system now, and says how many bytes at the
+// most. It does not reach what the magazines of other vCPUs hold.
+func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if a.closed {
+		return 0, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+	}
+	return a.heap.Trim(), nil
+}

@@ -1,0 +1,102 @@
+package alloc
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/vcpualloc/vcpualloc/arena"
+)
+
+// Options of New. The zero value is good for most programs.
+type Options struct {
+	// Name appears in errors and in /proc/self/maps. Default: "alloc".
+	Name string
+
+	// Limit bounds the memory behind blocks in bytes: what the program has, what
+	// the caches hold, and free pages that were not returned to the system. It is
+	// rounded down to pages of 8 KiB. Tables and the magazines' own memory come
+	// on top (Stats.Metadata). Default: none. Limit: at least 64 KiB.
+	Limit int64
+
+	// Reserve is how much address space blocks can ever take, in bytes; where the
+	// system refuses so much it is halved until it fits. Addresses cost no memory.
+	// Default: four times the machine's memory, at least 16 GiB. Limits: 16 MiB
+	// to 4 TiB.
+	Reserve int64
+}
+
+// minLimit is the smallest Options.Limit, in bytes.
+const minLimit = 64 << 10
+
+// Allocator hands out memory outside of the Go heap. All methods may be called
+// from any goroutine at any time, but for Close.
+type Allocator struct {
+	heap    arena.Heap
+	name    string
+	closed  bool
+	forever bool // Default's
+}
+
+// New returns an allocator of its own: its blocks, caches and limit are shared
+// with no other. It takes address space and a few pages of memory, which Close
+// gives back.
+func New(o Options) (*Allocator, error) {
+	a := &Allocator{name: o.Name}
+	if a.name == "" {
+		a.name = "alloc"
+	}
+	if o.Limit != 0 && o.Limit < minLimit {
+		return nil, fmt.Errorf("alloc: Options.Limit is %d bytes, at least %d are needed", o.Limit, minLimit)
+	}
+	reserve := o.Reserve
+	if reserve == 0 {
+		reserve = defaultReserve()
+	}
+	if err := a.heap.Open(a.name, reserve, o.Limit); err != nil {
+		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
+	}
+	return a, nil
+}
+
+// defaultReserve returns four times the memory of the machine in bytes, a power
+// of two: room for blocks that are freed in an unlucky order.
+func defaultReserve() int64 {
+	const least, most = 16 << 30, 4 << 40
+	reserve := int64(least)
+	for reserve < 4*machineMemory() && reserve < most {
+		reserve *= 2
+	}
+	return reserve
+}
+
+var defaultAllocator = sync.OnceValue(func() *Allocator {
+	a, err := New(Options{Name: "default"})
+	if err != nil {
+		panic(err) // not even 16 MiB of addresses: there is nothing to go on with
+	}
+	a.forever = true
+	return a
+})
+
+// Default returns the allocator that the whole process shares. It has no limit
+// and cannot be closed. The first call makes it, and panics if the system
+// refuses 16 MiB of address space.
+func Default() *Allocator { return defaultAllocator() }
+
+// Close gives all memory back to the system, blocks in use too: reading one of
+// them afterwards is a fault. No other call of this allocator may run at the
+// same time. Calls that come later return ErrClosed, and a Free panics.
+func (a *Allocator) Close() error {
+	switch {
+	case a.forever:
+		return errors.New("alloc: the default allocator cannot be closed")
+	case a.closed:
+		return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+	}
+	a.closed = true
+	if err := a.heap.Close(); err != nil {
+		return fmt.Errorf("alloc: %s: %w", a.name, err)
+	}
+	return nil
+}

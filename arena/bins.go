@@ -1,0 +1,75 @@
+package arena
+
+import "math/bits"
+
+// bins sorts the free spans by their length: one bin for each length up to
+// exactBins pages, above that eight for each doubling. A bit in occupied says
+// that a bin is not empty.
+type bins struct {
+	lists    [binCount]spanList
+	occupied [(binCount + 63) / 64]uint64
+}
+
+const (
+	exactBins = 128 // pages
+	binCount  = exactBins + 8*(29-7) + 1
+
+	// bestFitTries bounds the search for the shortest span in a bin of many lengths.
+	bestFitTries = 32
+)
+
+// binOf returns the bin of spans of the given length.
+func binOf(pages uint32) int {
+	if pages <= exactBins {
+		return int(pages) - 1
+	}
+	log := bits.Len32(pages) - 1
+	return exactBins + (log-7)*8 + int(pages>>(log-3))&7
+}
+
+func (b *bins) insert(t *spanTable, page uint32) {
+	bin := binOf(t.at(page).pages)
+	b.lists[bin].push(t, page)
+	b.occupied[bin/64] |= 1 << (bin % 64)
+}
+
+func (b *bins) remove(t *spanTable, page uint32) {
+	bin := binOf(t.at(page).pages)
+	b.lists[bin].remove(t, page)
+	if b.lists[bin].first == 0 {
+		b.occupied[bin/64] &^= 1 << (bin % 64)
+	}
+}
+
+// find returns a free span of at least the given length, of those in the first
+// bin that has one the shortest among bestFitTries; or 0.
+func (b *bins) find(t *spanTable, pages uint32) uint32 {
+	for bin := b.next(binOf(pages)); bin < binCount; bin = b.next(bin + 1) {
+		var best uint32
+		tries := 0
+		for page := b.lists[bin].first; page != 0 && tries < bestFitTries; page = t.at(page).next {
+			if length := t.at(page).pages; length >= pages && (best == 0 || length < t.at(best).pages) {
+				best = page
+			}
+			tries++
+		}
+		if best != 0 {
+			return best
+		}
+	}
+	return 0
+}
+
+// next returns the first bin from bin on that is not empty, or binCount.
+func (b *bins) next(bin int) int {
+	for word := bin / 64; word < len(b.occupied); word++ {
+		rest := b.occupied[word]
+		if word == bin/64 {
+			rest &= ^uint64(0) << (bin % 64)
+		}
+		if rest != 0 {
+			return word*64 + bits.TrailingZeros64(rest)
+		}
+	}
+	return binCount
+}

@@ -1,0 +1,131 @@
+package arena
+
+import (
+	"math/bits"
+	"sync"
+	"unsafe"
+)
+
+// central is the list of a class's spans that have free objects, and the count
+// of what it has given out.
+//
+//	objects of all spans of the class = given + the sum of span.free
+//
+// A span with no free object is in no list; one with all of them free goes back
+// to the page heap.
+type central struct {
+	mu      sync.Mutex
+	partial spanList
+	spans   int64 // spans of the class
+	given   int64 // objects outside: with the program, in magazines, in the transfer cache
+	_       [64]byte
+}
+
+// takeObjects fills into with free objects of the class, as many as it can get
+// without a second new span, and returns how many. An error comes with none.
+func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
+	c := &h.central[class]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.partial.first == 0 {
+		c.mu.Unlock()
+		page, err := h.newSpan(class)
+		c.mu.Lock()
+		if err != nil {
+			return 0, err
+		}
+		c.spans++
+		c.partial.push(&h.spans, page)
+	}
+	n := 0
+	for n < len(into) && c.partial.first != 0 {
+		n += h.takeFrom(c, c.partial.first, into[n:])
+	}
+	c.given += int64(n)
+	return n, nil
+}
+
+// newSpan returns a span of the class with all objects free.
+func (h *Heap) newSpan(class uint8) (page uint32, err error) {
+	c := &classes[class]
+	page, _, err = h.pages.alloc(c.pages, 1)
+	if err != nil {
+		return 0, err
+	}
+	s := h.spans.at(page)
+	s.state, s.class, s.free = spanSmall, class, c.perSpan
+	setAll(h.spans.bitmap(page, c.perSpan), c.perSpan)
+	h.pageMap.setSmall(page, c.pages, class)
+	return page, nil
+}
+
+// takeFrom moves free objects of a listed span into the array and unlists the
+// span with its last one.
+func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) {
+	s := h.spans.at(page)
+	size := uintptr(classSize[s.class])
+	start := h.addressOf(page)
+	bitmap := h.spans.bitmap(page, classes[s.class].perSpan)
+	for word := range bitmap {
+		for bitmap[word] != 0 && n < len(into) {
+			bit := bits.TrailingZeros64(bitmap[word])
+			bitmap[word] &^= 1 << bit
+			into[n] = unsafe.Add(start, uintptr(word*64+bit)*size)
+			n++
+		}
+		if n == len(into) {
+			break
+		}
+	}
+	s.free -= uint32(n)
+	if s.free == 0 {
+		c.partial.remove(&h.spans, page)
+	}
+	return n
+}
+
+// giveObjects puts objects of the class back into their spans. It returns the
+// first one that was free already, or nil: the program has freed it twice, and
+// only now can it be told.
+func (h *Heap) giveObjects(class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
+	c := &h.central[class]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, object := range objects {
+		if !h.giveTo(c, object) && twice == nil {
+			twice = object
+		}
+	}
+	return twice
+}
+
+// giveTo frees one object, and its span with its last one. It reports whether
+// the object was in use.
+func (h *Heap) giveTo(c *central, object unsafe.Pointer) bool {
+	page := uint32(h.offsetOf(object) >> pageShift)
+	page -= *h.pageMap.at(uintptr(page)) >> entryIndexShift
+	s := h.spans.at(page)
+	if s.state != spanSmall {
+		return false // the whole span is free
+	}
+	k := &classes[s.class]
+	index := uint32((uintptr(object) - uintptr(h.addressOf(page))) / uintptr(k.size))
+	word := &h.spans.bitmap(page, k.perSpan)[index/64]
+	if *word&(1<<(index%64)) != 0 {
+		return false
+	}
+	*word |= 1 << (index % 64)
+	c.given--
+	s.free++
+	if s.free == 1 {
+		c.partial.push(&h.spans, page)
+	}
+	if s.free == k.perSpan {
+		c.partial.remove(&h.spans, page)
+		c.spans--
+		s.state = spanNone
+		h.pageMap.clear(page, k.pages)
+		h.pages.release(page, true)
+	}
+	return true
+}

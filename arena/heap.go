@@ -1,0 +1,157 @@
+package arena
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+	"github.com/vcpualloc/vcpualloc/rseqcs"
+)
+
+// Heap is one range of addresses with everything that hands out its memory. All
+// methods but Close may be called from any goroutine.
+type Heap struct {
+	// What the fast path reads comes first, on one cache line.
+	base    unsafe.Pointer // of the range
+	size    uintptr        // bytes of it that are in the page map
+	pageMap pageMap
+	stack   rseqcs.Stack // magazines: class is the class
+
+	spans    spanTable
+	pages    pageHeap
+	large    largeStats
+	transfer [classCount]transfer
+	central  [classCount]central
+}
+
+// Open makes h, which must be zero, an empty heap. name appears in
+// /proc/self/maps. It reserves the given number of bytes of address space, or
+// half as often as the system refuses, and never backs more than limit bytes of
+// blocks; no limit is 0.
+func (h *Heap) Open(name string, reserve, limit int64) error {
+	if reserve < minReserve || reserve > maxPages*PageSize {
+		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", reserve, minReserve, int64(maxPages)*PageSize)
+	}
+	var err error
+	for size := uintptr(reserve) &^ (minReserve - 1); ; size = size / 2 &^ (minReserve - 1) {
+		if err = h.reserve(name, size); err == nil {
+			break
+		}
+		if size < 2*minReserve {
+			return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
+		}
+	}
+	stack, err := rseqcs.NewStack(name, magazines())
+	if err != nil {
+		h.unmap()
+		return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
+	}
+	h.stack = *stack
+	h.pages.spans = &h.spans
+	h.pages.top = firstPage
+	h.pages.limit = math.MaxInt64 >> pageShift
+	if limit > 0 {
+		h.pages.limit = limit >> pageShift
+	}
+	return nil
+}
+
+// reserve makes the range and its tables, or nothing.
+func (h *Heap) reserve(name string, size uintptr) (err error) {
+	defer func() {
+		if err != nil {
+			h.unmap()
+		}
+	}()
+	pages := size >> pageShift
+	if h.pages.memory, err = osmem.Reserve(size, name+" heap"); err != nil {
+		return err
+	}
+	if h.pageMap.memory, err = osmem.Reserve(roundUp(pages*4), name+" page map"); err != nil {
+		return err
+	}
+	if h.spans.records, err = osmem.Reserve(roundUp(pages*unsafe.Sizeof(span{})), name+" spans"); err != nil {
+		return err
+	}
+	if h.spans.bitmaps, err = osmem.Reserve(roundUp(pages*bitmapBytes), name+" bitmaps"); err != nil {
+		return err
+	}
+	// Free looks into the page map for any address of the range.
+	if err = h.pageMap.memory.Back(h.pageMap.memory.Size); err != nil {
+		return err
+	}
+	if err = h.spans.back(firstPage + 1); err != nil {
+		return err
+	}
+	h.base, h.size = h.pages.memory.Base, size
+	h.pageMap.entries = h.pageMap.memory.Base
+	return nil
+}
+
+func roundUp(size uintptr) uintptr { return (size + osmem.Granule - 1) &^ (osmem.Granule - 1) }
+
+// magazines returns the capacities of the magazines: one batch at first, so
+// that classes of little use keep little.
+func magazines() []rseqcs.Capacity {
+	list := make([]rseqcs.Capacity, classCount)
+	for i := range list {
+		if c := &classes[i]; c.size > 0 {
+			list[i] = rseqcs.Capacity{Initial: int(min(2*c.batch, c.magazine)), Max: int(c.magazine)}
+		}
+	}
+	return list
+}
+
+// unmap gives all ranges back.
+func (h *Heap) unmap() error {
+	return errors.Join(h.pages.memory.Unmap(), h.pageMap.memory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap())
+}
+
+// Close gives all memory of the heap back to the system, blocks in use too. No
+// other method may run meanwhile. Later TryAlloc finds nothing, and no address
+// belongs to the heap.
+func (h *Heap) Close() error {
+	h.size = 0
+	if err := errors.Join(h.stack.Close(), h.unmap()); err != nil {
+		return fmt.Errorf("arena: %w", err)
+	}
+	return nil
+}
+
+// addressOf returns the address of a page.
+func (h *Heap) addressOf(page uint32) unsafe.Pointer {
+	return unsafe.Add(h.base, uintptr(page)<<pageShift)
+}
+
+// offsetOf returns how far an address lies in the range; for an address outside
+// it is at least h.size.
+func (h *Heap) offsetOf(address unsafe.Pointer) uintptr {
+	return uintptr(address) - uintptr(h.base)
+}
+
+// TryAlloc returns an object of the class from this vCPU's magazine, or nil.
+func (h *Heap) TryAlloc(class uint8) unsafe.Pointer { return h.stack.TryPop(int(class)) }
+
+// TryFree puts an object, of which ClassAt returned the class, into this vCPU's
+// magazine.
+func (h *Heap) TryFree(class uint8, object unsafe.Pointer) rseqcs.Outcome {
+	return h.stack.TryPush(int(class), object)
+}
+
+// ClassAt returns the class of the object that starts at address, or 0 where no
+// object of a class can start.
+func (h *Heap) ClassAt(address unsafe.Pointer) uint8 {
+	offset := uintptr(address) - uintptr(h.base)
+	if offset >= h.size {
+		return 0
+	}
+	entry := *h.pageMap.at(offset >> pageShift)
+	class := uint8(entry)
+	inSpan := uint64(entry>>entryIndexShift)<<pageShift | uint64(offset&(PageSize-1))
+	if inSpan*divisor[class] >= divisor[class] {
+		return 0
+	}
+	return class
+}

@@ -1,0 +1,191 @@
+package arena
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/rseqcs"
+)
+
+// Alloc returns an object of the class: from this vCPU's magazine, else from
+// the floors below, a batch of which then fills the magazine. The error is a
+// *LimitError or wraps ErrNoMemory.
+func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
+	// This thread may just not have been registered yet.
+	if object := h.stack.Pop(int(class)); object != nil {
+		return object, nil
+	}
+	object, err := h.refill(class)
+	if err != nil && h.reclaim() > 0 {
+		object, err = h.refill(class)
+	}
+	return object, err
+}
+
+// refill takes a batch from the floors below, returns its first object and puts
+// the others into the magazine.
+func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
+	var array [maxBatch]unsafe.Pointer
+	batch := array[:classes[class].batch]
+	n := h.transfer[class].take(batch)
+	if n == 0 {
+		var err error
+		if n, err = h.takeObjects(class, batch); err != nil {
+			return nil, err
+		}
+	}
+	h.stack.Grow(int(class), n)
+	if kept := 1 + h.stack.PushBatch(int(class), batch[1:n]); kept < n {
+		h.giveBack(class, batch[kept:n])
+	}
+	return batch[0], nil
+}
+
+// giveBack moves free objects to the transfer cache, and what it has no room
+// for to the spans. It returns an object that was found to be free already.
+func (h *Heap) giveBack(class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
+	if n := h.transfer[class].give(class, objects); n < len(objects) {
+		return h.giveObjects(class, objects[n:])
+	}
+	return nil
+}
+
+// Free puts an object, of which ClassAt returned the class, into this vCPU's
+// magazine, and makes room there if it must. twice is an object that turned out
+// to have been freed before, or nil; it need not be this one.
+func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
+	switch h.stack.Push(int(class), object) {
+	case rseqcs.Pushed:
+		return nil
+	case rseqcs.Duplicate:
+		return object
+	}
+	var array [maxBatch]unsafe.Pointer
+	size := int(classes[class].batch)
+	if !h.stack.Grow(int(class), size) {
+		n := h.stack.PopBatch(int(class), array[:size])
+		twice = h.giveBack(class, array[:n])
+	}
+	// The object goes on top, where a second Free of it is seen.
+	switch h.stack.Push(int(class), object) {
+	case rseqcs.Duplicate:
+		return object
+	case rseqcs.Full:
+		array[0] = object
+		if also := h.giveBack(class, array[:1]); also != nil {
+			return also
+		}
+	}
+	return twice
+}
+
+// reclaim moves what the transfer caches and this vCPU's magazines hold back to
+// the spans, so that whole spans become free, and returns how many objects
+// that were.
+func (h *Heap) reclaim() (moved int) {
+	var array [maxBatch]unsafe.Pointer
+	for class := range uint8(classCount) {
+		if class == 0 {
+			continue
+		}
+		for {
+			n := h.transfer[class].take(array[:])
+			n += h.stack.PopBatch(int(class), array[n:])
+			if n == 0 {
+				break
+			}
+			h.giveObjects(class, array[:n])
+			moved += n
+		}
+	}
+	return moved
+}
+
+// AllocLarge returns a block of whole pages for n bytes, n > 0, whose address
+// is a multiple of align, a power of two. dirty tells that it may hold old
+// bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge.
+func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err error) {
+	pages, alignPages := PagesFor(n), max(1, PagesFor(align))
+	if uintptr(n) > h.size || uintptr(align) > h.size {
+		return nil, false, fmt.Errorf("%w: %d bytes with an alignment of %d in a range of %d", ErrTooLarge, n, align, h.size)
+	}
+	page, dirty, err := h.pages.alloc(uint32(pages), uint32(alignPages))
+	if err != nil && h.reclaim() > 0 {
+		page, dirty, err = h.pages.alloc(uint32(pages), uint32(alignPages))
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	h.spans.at(page).state = spanLarge
+	h.pageMap.setLarge(page)
+	h.large.blocks.Add(1)
+	h.large.bytes.Add(int64(pages) << pageShift)
+	return h.addressOf(page), dirty, nil
+}
+
+// FreeLarge frees a large block, and reports whether one starts at address. Of
+// calls with the same address at the same time one succeeds.
+func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
+	page, ok := h.largeAt(address)
+	if !ok || !h.pageMap.claimLarge(page) {
+		return false
+	}
+	s := h.spans.at(page)
+	h.large.blocks.Add(-1)
+	h.large.bytes.Add(-int64(s.pages) << pageShift)
+	s.state = spanNone
+	h.pages.release(page, true)
+	return true
+}
+
+// largeAt returns the page at which the large block at address starts.
+func (h *Heap) largeAt(address unsafe.Pointer) (page uint32, ok bool) {
+	offset := h.offsetOf(address)
+	if offset >= h.size || offset%PageSize != 0 {
+		return 0, false
+	}
+	page = uint32(offset >> pageShift)
+	return page, *h.pageMap.at(uintptr(page)) == classLarge
+}
+
+// UsableSize returns the bytes of the block that starts at address, or 0 where
+// none does.
+func (h *Heap) UsableSize(address unsafe.Pointer) int {
+	if class := h.ClassAt(address); class != 0 {
+		return ClassSize(class)
+	}
+	if page, ok := h.largeAt(address); ok {
+		return int(h.spans.at(page).pages) << pageShift
+	}
+	return 0
+}
+
+// Owns reports whether address lies in the range of this heap.
+func (h *Heap) Owns(address unsafe.Pointer) bool { return h.offsetOf(address) < h.size }
+
+// Describe says in words what lies at address, for the message of a misuse.
+func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
+	offset := h.offsetOf(address)
+	if offset >= h.size {
+		return "no memory of this allocator", 0
+	}
+	entry := *h.pageMap.at(offset >> pageShift)
+	switch class := uint8(entry); class {
+	case 0:
+		return "no block in use: freed before, or the middle of a large block", 0
+	case classLarge:
+		return "the middle of a large block", 0
+	default:
+		return "the middle of a block", class
+	}
+}
+
+// Trim returns the memory of free pages to the system, after it has moved what
+// the caches of this vCPU and the transfer caches hold back to the spans. It
+// returns how many bytes that were at the most.
+func (h *Heap) Trim() int64 {
+	h.reclaim()
+	h.pages.mu.Lock()
+	defer h.pages.mu.Unlock()
+	return h.pages.releaseAll() << pageShift
+}

@@ -1,0 +1,104 @@
+package arena
+
+import (
+	"math/bits"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+)
+
+// spanState tells what a span is.
+type spanState uint8
+
+const (
+	spanNone  spanState = iota // not the first page of a span
+	spanFree                   // of the page heap
+	spanSmall                  // of a central list: objects of one class
+	spanLarge                  // one block
+)
+
+// span is the record of a run of pages; it stands at the number of its first
+// page. The page heap's lock guards all of it while the span is free, the
+// central list's lock of its class while it is small.
+//
+//	small: free = number of ones in its bitmap <= perSpan
+//	free:  resident <= pages, and the record of the last page names the first in head
+type span struct {
+	pages      uint32
+	next, prev uint32 // page numbers of the neighbours in a list, or 0
+	head       uint32 // on the last page of a free span: its first page; else 0
+	free       uint32 // small: free objects, those in caches not counted
+	resident   uint32 // free: pages that may take memory, at the most
+	state      spanState
+	class      uint8
+	dirty      bool // free: some byte may not be zero
+	_          [5]byte
+}
+
+// spanTable holds a record for every page, and a bit for every eight bytes of
+// every page: one for a free object. Records and bits of pages that were never
+// used are never touched.
+type spanTable struct {
+	records, bitmaps osmem.Range
+}
+
+func (t *spanTable) at(page uint32) *span {
+	return (*span)(unsafe.Add(t.records.Base, uintptr(page)*unsafe.Sizeof(span{})))
+}
+
+// bitmap returns the bits of the objects of a span, rounded up to words.
+func (t *spanTable) bitmap(first, objects uint32) []uint64 {
+	words := unsafe.Add(t.bitmaps.Base, uintptr(first)*bitmapBytes)
+	return unsafe.Slice((*uint64)(words), (objects+63)/64)
+}
+
+// back makes records and bits usable up to the given page.
+func (t *spanTable) back(pages uint32) error {
+	if err := t.records.Back(uintptr(pages) * unsafe.Sizeof(span{})); err != nil {
+		return err
+	}
+	return t.bitmaps.Back(uintptr(pages) * bitmapBytes)
+}
+
+// setAll sets the bits of all objects.
+func setAll(bitmap []uint64, objects uint32) {
+	for i := range bitmap {
+		bitmap[i] = ^uint64(0)
+	}
+	if rest := objects % 64; rest != 0 {
+		bitmap[len(bitmap)-1] = 1<<rest - 1
+	}
+}
+
+// countOnes returns the number of free objects.
+func countOnes(bitmap []uint64) (n uint32) {
+	for _, word := range bitmap {
+		n += uint32(bits.OnesCount64(word))
+	}
+	return n
+}
+
+// spanList is a list of spans, linked by page numbers.
+type spanList struct{ first uint32 }
+
+func (l *spanList) push(t *spanTable, page uint32) {
+	s := t.at(page)
+	s.prev, s.next = 0, l.first
+	if l.first != 0 {
+		t.at(l.first).prev = page
+	}
+	l.first = page
+}
+
+func (l *spanList) remove(t *spanTable, page uint32) {
+	s := t.at(page)
+	if s.prev == 0 {
+		l.first = s.next
+	} else {
+		t.at(s.prev).next = s.next
+	}
+	if s.next != 0 {
+		t.at(s.next).prev = s.prev
+	}
+	s.next, s.prev = 0, 0
+}
