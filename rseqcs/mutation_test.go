@@ -1,0 +1,93 @@
+//go:build linux && (amd64 || arm64)
+
+package rseqcs
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+// TestMutantsDie shows that the stalled test can fail: it runs it on copies of
+// the module in which the sections are broken, and demands that it finds a lost
+// or doubled token. A mutant that dies of anything else proves nothing.
+func TestMutantsDie(t *testing.T) {
+	if stalled {
+		return // the run inside of a mutant
+	}
+	if vcpu.Probe().Mode == vcpu.Assigned {
+		t.Logf("no sections run here: %s", vcpu.Probe().Reason)
+		return
+	}
+	text := "sections_" + runtime.GOARCH + ".h"
+	for name, mutate := range map[string]func(string) string{
+		// The kernel never hears of the section.
+		"START removed": func(code string) string {
+			return regexp.MustCompile(`(?m)^.*// START$`).ReplaceAllString(code, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := copyModule(t)
+			path := filepath.Join(root, "rseqcs", text)
+			code, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mutant := mutate(string(code))
+			if mutant == string(code) {
+				t.Fatal("the mutation changes nothing")
+			}
+			if err := os.WriteFile(path, []byte(mutant), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			output, err := runStalled(root)
+			switch {
+			case err == nil:
+				t.Errorf("the mutant survives:\n%s", output)
+			case !strings.Contains(output, "conservation:"):
+				t.Errorf("the mutant dies of something else: %v\n%s", err, output)
+			}
+		})
+	}
+}
+
+// runStalled runs the conservation test of the stalled build in a copy.
+func runStalled(root string) (output string, err error) {
+	command := exec.Command("go", "test", "-tags=vcpualloc_stalled", "-run=^TestStackConserves$", "-count=1", "./rseqcs")
+	command.Dir = root
+	command.Env = append(os.Environ(), "GOWORK=off")
+	combined, err := command.CombinedOutput()
+	return string(combined), err
+}
+
+// copyModule copies the packages of the module that rseqcs is made of.
+func copyModule(t *testing.T) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	for _, part := range []string{"go.mod", "go.sum", "vcpu", "rseqcs", "internal"} {
+		err := filepath.WalkDir(filepath.Join("..", part), func(path string, entry os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			target := filepath.Join(root, strings.TrimPrefix(path, ".."))
+			if entry.IsDir() {
+				return os.MkdirAll(target, 0o700)
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(target, content, 0o600)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
