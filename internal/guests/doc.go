@@ -2,7 +2,7 @@
 // them, so that what this module claims of a kernel is seen on that kernel.
 //
 //	go run ./internal/guests -list
-//	go run ./internal/guests test:./vcpu test:./rseqcs
+//	go run ./internal/guests test:./vcpu test:./rseqcs 'test[vcpualloc_stalled]:./rseqcs'
 //	go run ./internal/guests -row 'arm64-*' 'VCPUALLOC_MODE=cpu_id test:./alloc -test.short'
 //
 // # What a run does
@@ -33,6 +33,10 @@
 //	cmd:FOLDER    the main package in FOLDER, built alike
 //	FILE          a static executable; it runs on the rows of its architecture
 //
+// With test[TAGS]:FOLDER and cmd[TAGS]:FOLDER it is built with build tags. A job
+// finds the mode that its row expects in VCPUALLOC_EXPECT_MODE, unless it caps
+// the mode itself with VCPUALLOC_MODE.
+//
 // Before all others runs the built-in job "probe", which prints what the
 // kernel offers and which mode package vcpu made of it.
 //
@@ -49,7 +53,7 @@
 // # What a green run does not prove
 //
 // The emulator hardly ever interrupts straight-line code, so short sections are
-// practically never aborted in a guest: run builds whose sections are padded.
+// practically never aborted in a guest: run the stalled builds as well.
 // And arm64 code that is emulated on an amd64 machine runs with that machine's
 // stronger memory order, so barriers are not tested.
 package main

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -27,6 +28,7 @@ const (
 type jobSpec struct {
 	name      string
 	kind      jobKind
+	tags      string // build tags, separated by commas
 	path      string // file or folder, on this machine
 	arguments []string
 	env       []string
@@ -44,10 +46,13 @@ func parseJob(text string) (jobSpec, error) {
 		return jobSpec{}, fmt.Errorf("job %q has no program", text)
 	}
 	spec.path, spec.arguments = words[0], words[1:]
-	if folder, ok := strings.CutPrefix(words[0], "test:"); ok {
-		spec.kind, spec.path = testPackage, folder
-	} else if folder, ok := strings.CutPrefix(words[0], "cmd:"); ok {
-		spec.kind, spec.path = mainPackage, folder
+	match := buildForm.FindStringSubmatch(words[0])
+	if match == nil {
+		return spec, nil
+	}
+	spec.kind, spec.tags, spec.path = mainPackage, match[2], match[3]
+	if match[1] == "test" {
+		spec.kind = testPackage
 	}
 	if spec.path == "" {
 		return jobSpec{}, fmt.Errorf("job %q names no folder", text)
@@ -55,20 +60,22 @@ func parseJob(text string) (jobSpec, error) {
 	return spec, nil
 }
 
+// buildForm is KIND:FOLDER or KIND[TAGS]:FOLDER.
+var buildForm = regexp.MustCompile(`^(test|cmd)(?:\[([^\]]*)\])?:(.*)$`)
+
 // builder builds jobs, each program once per architecture.
 type builder struct {
 	mutex    sync.Mutex
 	folder   string // for the results
-	tags     string
 	niceness int
-	built    map[string]string // by kind, folder and architecture
+	built    map[string]string // by kind, tags, folder and architecture
 }
 
-// build returns the path of an executable for the architecture.
-func (b *builder) build(ctx context.Context, kind jobKind, folder, arch string) (string, error) {
+// build returns the path of the job's executable for the architecture.
+func (b *builder) build(ctx context.Context, spec jobSpec, arch string) (string, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	key := fmt.Sprintf("%d %s %s", kind, folder, arch)
+	key := fmt.Sprintf("%d [%s] %s %s", spec.kind, spec.tags, spec.path, arch)
 	if done, ok := b.built[key]; ok {
 		return done, nil
 	}
@@ -77,35 +84,48 @@ func (b *builder) build(ctx context.Context, kind jobKind, folder, arch string) 
 		return "", err
 	}
 	arguments := []string{"-n", fmt.Sprint(b.niceness), "go", "build"}
-	if kind == testPackage {
+	if spec.kind == testPackage {
 		arguments = append(arguments[:2], "go", "test", "-c")
 	}
-	if b.tags != "" {
-		arguments = append(arguments, "-tags", b.tags)
+	if spec.tags != "" {
+		arguments = append(arguments, "-tags", spec.tags)
 	}
 	command := exec.CommandContext(ctx, "nice", append(arguments, "-o", out, ".")...)
 	// From inside, since it may be of another module.
-	command.Dir = folder
+	command.Dir = spec.path
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOWORK=off")
 	if _, err := output(command); err != nil {
-		return "", fmt.Errorf("build %s for %s: %w", folder, arch, err)
+		return "", fmt.Errorf("build %s for %s: %w", spec.path, arch, err)
 	}
 	if _, err := os.Stat(out); err != nil {
-		return "", fmt.Errorf("build %s for %s: the package has no tests", folder, arch)
+		return "", fmt.Errorf("build %s for %s: the package has no tests", spec.path, arch)
 	}
 	b.built[key] = out
 	return out, nil
 }
 
-// pack makes the jobs of one architecture ready for the initramfs. A file for
-// another architecture is left out.
-func (b *builder) pack(ctx context.Context, specs []jobSpec, arch string, seconds int) ([]packed, error) {
+// modeVariable tells a job which mode the row expects. A job whose own
+// environment caps the mode is not told.
+const modeVariable = "VCPUALLOC_EXPECT_MODE"
+
+func environment(spec jobSpec, row Row) []string {
+	for _, one := range spec.env {
+		if strings.HasPrefix(one, "VCPUALLOC_MODE=") {
+			return spec.env
+		}
+	}
+	return append([]string{modeVariable + "=" + row.Mode}, spec.env...)
+}
+
+// pack makes the jobs of a row ready for the initramfs. A file for another
+// architecture is left out.
+func (b *builder) pack(ctx context.Context, specs []jobSpec, row Row, seconds int) ([]packed, error) {
 	var jobs []packed
 	for i, spec := range specs {
 		job := packed{binary: spec.path}
 		switch spec.kind {
 		case executable:
-			fits, err := checkExecutable(spec.path, arch)
+			fits, err := checkExecutable(spec.path, row.Arch)
 			if err != nil {
 				return nil, err
 			}
@@ -113,7 +133,7 @@ func (b *builder) pack(ctx context.Context, specs []jobSpec, arch string, second
 				continue
 			}
 		default:
-			built, err := b.build(ctx, spec.kind, spec.path, arch)
+			built, err := b.build(ctx, spec, row.Arch)
 			if err != nil {
 				return nil, err
 			}
@@ -125,7 +145,7 @@ func (b *builder) pack(ctx context.Context, specs []jobSpec, arch string, second
 		}
 		folder := fmt.Sprintf("/jobs/%d", i)
 		job.Job = plan.Job{
-			Name: spec.name, Path: path.Join(folder, "run"), Args: spec.arguments, Env: spec.env, Dir: folder, Seconds: seconds,
+			Name: spec.name, Path: path.Join(folder, "run"), Args: spec.arguments, Env: environment(spec, row), Dir: folder, Seconds: seconds,
 		}
 		jobs = append(jobs, job)
 	}

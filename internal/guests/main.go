@@ -15,6 +15,7 @@ import (
 
 // runner is one run of the command.
 type runner struct {
+	source   string // folder of this command
 	cache    string
 	timeout  time.Duration // per guest
 	seconds  int           // per job
@@ -31,11 +32,11 @@ type runner struct {
 }
 
 type options struct {
-	cache, rows, mirror, tags string
-	parallel, memory          int
-	niceness, seconds         int
-	timeout                   time.Duration
-	refresh, list             bool
+	cache, rows, mirror string
+	parallel, memory    int
+	niceness, seconds   int
+	timeout             time.Duration
+	refresh, list       bool
 }
 
 func parseFlags() options {
@@ -47,7 +48,6 @@ func parseFlags() options {
 	flag.IntVar(&o.seconds, "seconds", 300, "limit per job")
 	flag.IntVar(&o.memory, "memory", 1024, "MiB per guest")
 	flag.IntVar(&o.niceness, "nice", 10, "niceness of emulators and builds")
-	flag.StringVar(&o.tags, "tags", "", "build tags for test: and cmd: jobs")
 	flag.StringVar(&o.mirror, "mirror", "", "Debian mirror (default: that of the machine's apt)")
 	flag.BoolVar(&o.refresh, "refresh", false, "fetch the package lists again")
 	flag.BoolVar(&o.list, "list", false, "print the rows and end")
@@ -110,10 +110,10 @@ func newRunner(ctx context.Context, o options, all []Row, jobs []string) (*runne
 		return nil, err
 	}
 	r := &runner{
-		cache: cache, timeout: o.timeout, seconds: o.seconds, memory: o.memory, niceness: o.niceness, began: time.Now(),
-		builder: &builder{folder: filepath.Join(cache, "build"), tags: o.tags, niceness: o.niceness, built: map[string]string{}},
+		source: filepath.Join(root, "internal", "guests"), cache: cache, timeout: o.timeout, seconds: o.seconds, memory: o.memory, niceness: o.niceness, began: time.Now(),
+		builder: &builder{folder: filepath.Join(cache, "build"), niceness: o.niceness, built: map[string]string{}},
 	}
-	probe := jobSpec{name: "probe", kind: mainPackage, path: filepath.Join(root, "internal", "guests", "probe")}
+	probe := jobSpec{name: "probe", kind: mainPackage, path: filepath.Join(r.source, "probe")}
 	r.jobs = append(r.jobs, probe)
 	for _, text := range jobs {
 		spec, err := parseJob(text)
@@ -188,12 +188,12 @@ func (r *runner) runAll(ctx context.Context, rows []Row, parallel int) []outcome
 
 // prepare builds the row's jobs and its initramfs.
 func (r *runner) prepare(ctx context.Context, row Row) (string, []packed, error) {
-	initFolder := filepath.Join(r.jobs[0].path, "..", "init")
-	initBinary, err := r.builder.build(ctx, mainPackage, initFolder, row.Arch)
+	first := jobSpec{kind: mainPackage, path: filepath.Join(r.source, "init")}
+	initBinary, err := r.builder.build(ctx, first, row.Arch)
 	if err != nil {
 		return "", nil, err
 	}
-	jobs, err := r.builder.pack(ctx, r.jobs, row.Arch, r.seconds)
+	jobs, err := r.builder.pack(ctx, r.jobs, row, r.seconds)
 	if err != nil {
 		return "", nil, err
 	}
