@@ -9,12 +9,20 @@ import (
 	"github.com/vcpualloc/vcpualloc/arena"
 )
 
+// The fast paths are nosplit: they need no more stack than the check for it
+// costs. What they need after the call of the section is handed through it, so
+// that it stays in registers.
+
 // emptyBlock is where all empty slices point to.
 var emptyBlock [2]uint64
 
-// blockOf makes the slice of a block.
+// blockOf makes the slice of a block, n <= size. unsafe.Slice would check both
+// numbers once more, on the fast path.
 func blockOf(p unsafe.Pointer, n, size int) []byte {
-	return unsafe.Slice((*byte)(p), size)[:n]
+	return *(*[]byte)(unsafe.Pointer(&struct {
+		data          unsafe.Pointer
+		length, limit int
+	}{p, n, size}))
 }
 
 // Alloc returns n zero bytes. The capacity is the whole block (see GoodSize),
@@ -22,28 +30,28 @@ func blockOf(p unsafe.Pointer, n, size int) []byte {
 // does. The memory is the caller's until Free.
 //
 // The error wraps ErrLimit, ErrNoMemory, ErrTooLarge or ErrClosed.
+//
+//go:nosplit
 func (a *Allocator) Alloc(n int) ([]byte, error) {
-	if uint(n) <= arena.MaxSmall {
-		class := arena.ClassOf(n)
-		if p := a.heap.TryAlloc(class); p != nil {
-			b := blockOf(p, arena.ClassSize(class), arena.ClassSize(class))
-			clear(b)
-			return b[:n], nil
-		}
+	p, class, length := a.heap.Magazines.TryPop(uintptr(arena.ClassOf(n)), uintptr(n))
+	if p == nil {
+		return a.allocSlow(int(length), true)
 	}
-	return a.allocSlow(n, true)
+	size := arena.ClassSize(uint8(class))
+	clear(blockOf(p, size, size))
+	return blockOf(p, int(length), size), nil
 }
 
 // AllocUninit is Alloc without the clearing: the bytes are what the last owner
 // of the memory, or of other memory of this allocator, left there.
+//
+//go:nosplit
 func (a *Allocator) AllocUninit(n int) ([]byte, error) {
-	if uint(n) <= arena.MaxSmall {
-		class := arena.ClassOf(n)
-		if p := a.heap.TryAlloc(class); p != nil {
-			return blockOf(p, n, arena.ClassSize(class)), nil
-		}
+	p, class, length := a.heap.Magazines.TryPop(uintptr(arena.ClassOf(n)), uintptr(n))
+	if p == nil {
+		return a.allocSlow(int(length), false)
 	}
-	return a.allocSlow(n, false)
+	return blockOf(p, int(length), arena.ClassSize(uint8(class))), nil
 }
 
 // AllocAligned is Alloc with an address that is a multiple of align, a power of
@@ -125,7 +133,7 @@ func (a *Allocator) failed(n int, err error) error {
 func (a *Allocator) Realloc(b []byte, n int) ([]byte, error) {
 	usable := a.UsableSize(b)
 	switch {
-	case usable == 0 && !isEmptyBlock(b):
+	case usable == 0 && !a.isEmptyBlock(unsafe.Pointer(unsafe.SliceData(b))):
 		panic(a.misuse("Realloc", unsafe.Pointer(unsafe.SliceData(b))))
 	case n > 0 && n <= usable && n > usable/2:
 		kept := min(len(b), n)

@@ -16,12 +16,18 @@ import (
 // always seen of blocks above 256 KiB, and for smaller ones right after the
 // first free, on the same vCPU; others are found, if ever, when the block is
 // back in its span.
+//
+//go:nosplit
 func (a *Allocator) Free(b []byte) {
-	p := unsafe.Pointer(unsafe.SliceData(b))
-	if class := a.heap.ClassAt(p); class != 0 && a.heap.TryFree(class, p) == rseqcs.Pushed {
-		return
+	p, class := unsafe.Pointer(unsafe.SliceData(b)), arena.ClassOf(cap(b))
+	if a.heap.StartsObject(class, p) {
+		outcome, block, self := a.heap.Magazines.TryPush(uintptr(class), p, unsafe.Pointer(a))
+		if outcome == rseqcs.Pushed {
+			return
+		}
+		a, p = (*Allocator)(self), block
 	}
-	a.freeSlow(b)
+	a.freeSlow(p)
 }
 
 // FreeBatch frees every slice of bs, as Free does.
@@ -31,8 +37,9 @@ func (a *Allocator) FreeBatch(bs [][]byte) {
 	}
 }
 
-func (a *Allocator) freeSlow(b []byte) {
-	p := unsafe.Pointer(unsafe.SliceData(b))
+// freeSlow frees a slice with a capacity that was cut or is above MaxSmall, one
+// that the magazine has no room for, and finds out about misuse.
+func (a *Allocator) freeSlow(p unsafe.Pointer) {
 	class := a.heap.ClassAt(p)
 	switch {
 	case class != 0:
@@ -44,15 +51,15 @@ func (a *Allocator) freeSlow(b []byte) {
 				Reason: "double free",
 			})
 		}
-	case a.heap.FreeLarge(p), isEmptyBlock(b):
+	case a.heap.FreeLarge(p), a.isEmptyBlock(p):
 	default:
 		panic(a.misuse("Free", p))
 	}
 }
 
-// isEmptyBlock reports whether b is nil, or empty and of no block.
-func isEmptyBlock(b []byte) bool {
-	return b == nil || cap(b) == 0
+// isEmptyBlock reports whether p is where nil or an empty slice points.
+func (a *Allocator) isEmptyBlock(p unsafe.Pointer) bool {
+	return p == nil || p == unsafe.Pointer(&emptyBlock)
 }
 
 // misuse describes a call with an address at which no block in use starts.

@@ -17,7 +17,10 @@ type Heap struct {
 	base    unsafe.Pointer // of the range
 	size    uintptr        // bytes of it that are in the page map
 	pageMap pageMap
-	stack   rseqcs.Stack // magazines: class is the class
+
+	// Magazines holds the free objects of this and every other vCPU. It is open
+	// to package alloc, whose fast paths end here.
+	Magazines rseqcs.Stack
 
 	spans    spanTable
 	pages    pageHeap
@@ -48,7 +51,7 @@ func (h *Heap) Open(name string, reserve, limit int64) error {
 		h.unmap()
 		return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 	}
-	h.stack = *stack
+	h.Magazines = *stack
 	h.pages.spans = &h.spans
 	h.pages.top = firstPage
 	h.pages.limit = math.MaxInt64 >> pageShift
@@ -114,7 +117,7 @@ func (h *Heap) unmap() error {
 // belongs to the heap.
 func (h *Heap) Close() error {
 	h.size = 0
-	if err := errors.Join(h.stack.Close(), h.unmap()); err != nil {
+	if err := errors.Join(h.Magazines.Close(), h.unmap()); err != nil {
 		return fmt.Errorf("arena: %w", err)
 	}
 	return nil
@@ -131,13 +134,22 @@ func (h *Heap) offsetOf(address unsafe.Pointer) uintptr {
 	return uintptr(address) - uintptr(h.base)
 }
 
-// TryAlloc returns an object of the class from this vCPU's magazine, or nil.
-func (h *Heap) TryAlloc(class uint8) unsafe.Pointer { return h.stack.TryPop(int(class)) }
+// StartsObject reports whether an object of the class guess starts at address.
+//
+// The guess comes from the capacity of the program's slice. It is checked here,
+// but the processor need not wait for the page map to say the class: it goes on
+// with the guess, which takes the load of the page map out of the chain from one
+// Alloc to the next (docs/performance.md).
+func (h *Heap) StartsObject(guess uint8, address unsafe.Pointer) bool {
+	offset := uintptr(address) - uintptr(h.base)
+	return offset < h.size && startsObject(offset, *h.pageMap.at(offset >> pageShift), guess)
+}
 
-// TryFree puts an object, of which ClassAt returned the class, into this vCPU's
-// magazine.
-func (h *Heap) TryFree(class uint8, object unsafe.Pointer) rseqcs.Outcome {
-	return h.stack.TryPush(int(class), object)
+// startsObject reports whether an object of the class starts at an offset whose
+// page has the given entry in the page map. No object is of class 0.
+func startsObject(offset uintptr, entry uint32, class uint8) bool {
+	inSpan := uint64(entry>>entryIndexShift)<<pageShift | uint64(offset&(PageSize-1))
+	return uint8(entry) == class && inSpan*divisor[class] < divisor[class]
 }
 
 // ClassAt returns the class of the object that starts at address, or 0 where no
@@ -148,10 +160,8 @@ func (h *Heap) ClassAt(address unsafe.Pointer) uint8 {
 		return 0
 	}
 	entry := *h.pageMap.at(offset >> pageShift)
-	class := uint8(entry)
-	inSpan := uint64(entry>>entryIndexShift)<<pageShift | uint64(offset&(PageSize-1))
-	if inSpan*divisor[class] >= divisor[class] {
+	if !startsObject(offset, entry, uint8(entry)) {
 		return 0
 	}
-	return class
+	return uint8(entry)
 }

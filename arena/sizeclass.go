@@ -9,13 +9,16 @@ type class struct {
 	magazine uint32 // objects that one vCPU keeps at the most
 }
 
-// ClassOf returns the class for n bytes, 0 <= n <= MaxSmall; for 0 it is class
-// 0, of which no heap has any object.
+// ClassOf returns the class for n bytes. For n outside of [1, MaxSmall] it is
+// class 0, of which no heap has any object.
 func ClassOf(n int) uint8 {
 	if uint(n) <= fineUpTo {
 		return fineClass[(uint(n)+1<<fineShift-1)>>fineShift]
 	}
-	return coarseClass[(uint(n)+1<<coarseShift-1)>>coarseShift]
+	if uint(n) <= MaxSmall {
+		return coarseClass[(uint(n)+1<<coarseShift-1)>>coarseShift]
+	}
+	return 0
 }
 
 // ClassSize returns the size of the objects of a class in bytes.

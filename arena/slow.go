@@ -12,7 +12,7 @@ import (
 // *LimitError or wraps ErrNoMemory.
 func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 	// This thread may just not have been registered yet.
-	if object := h.stack.Pop(int(class)); object != nil {
+	if object := h.Magazines.Pop(int(class)); object != nil {
 		return object, nil
 	}
 	object, err := h.refill(class)
@@ -34,8 +34,8 @@ func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
 			return nil, err
 		}
 	}
-	h.stack.Grow(int(class), n)
-	if kept := 1 + h.stack.PushBatch(int(class), batch[1:n]); kept < n {
+	h.Magazines.Grow(int(class), n)
+	if kept := 1 + h.Magazines.PushBatch(int(class), batch[1:n]); kept < n {
 		h.giveBack(class, batch[kept:n])
 	}
 	return batch[0], nil
@@ -54,7 +54,7 @@ func (h *Heap) giveBack(class uint8, objects []unsafe.Pointer) (twice unsafe.Poi
 // magazine, and makes room there if it must. twice is an object that turned out
 // to have been freed before, or nil; it need not be this one.
 func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
-	switch h.stack.Push(int(class), object) {
+	switch h.Magazines.Push(int(class), object) {
 	case rseqcs.Pushed:
 		return nil
 	case rseqcs.Duplicate:
@@ -62,12 +62,12 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 	}
 	var array [maxBatch]unsafe.Pointer
 	size := int(classes[class].batch)
-	if !h.stack.Grow(int(class), size) {
-		n := h.stack.PopBatch(int(class), array[:size])
+	if !h.Magazines.Grow(int(class), size) {
+		n := h.Magazines.PopBatch(int(class), array[:size])
 		twice = h.giveBack(class, array[:n])
 	}
 	// The object goes on top, where a second Free of it is seen.
-	switch h.stack.Push(int(class), object) {
+	switch h.Magazines.Push(int(class), object) {
 	case rseqcs.Duplicate:
 		return object
 	case rseqcs.Full:
@@ -90,7 +90,7 @@ func (h *Heap) reclaim() (moved int) {
 		}
 		for {
 			n := h.transfer[class].take(array[:])
-			n += h.stack.PopBatch(int(class), array[n:])
+			n += h.Magazines.PopBatch(int(class), array[n:])
 			if n == 0 {
 				break
 			}

@@ -59,7 +59,7 @@ func (h *Heap) Stats() *Stats {
 		s.Limit = limit
 	}
 	tables := []int64{int64(h.pageMap.memory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size)}
-	s.Reserved = int64(p.memory.Size) + h.stack.Reserved()
+	s.Reserved = int64(p.memory.Size) + h.Magazines.Reserved()
 	for _, size := range tables {
 		s.Reserved += size
 	}
@@ -71,9 +71,9 @@ func (h *Heap) Stats() *Stats {
 // outside last, so that what is freed meanwhile does not make Live negative.
 func (h *Heap) classStats(class int, s *ClassStats) {
 	s.Size = int(classes[class].size)
-	slabs, _ := h.stack.Slabs()
+	slabs, _ := h.Magazines.Slabs()
 	for slab := range slabs {
-		s.VCPU += int64(h.stack.Len(slab, class))
+		s.VCPU += int64(h.Magazines.Len(slab, class))
 	}
 	s.Transfer = int64(h.transfer[class].len())
 	c := &h.central[class]

@@ -63,7 +63,7 @@ func newest(slab unsafe.Pointer, current uint32) *unsafe.Pointer {
 	return (*unsafe.Pointer)(unsafe.Add(slab, int(current)-slotSize))
 }
 
-func popAssigned(base unsafe.Pointer, class uintptr) (object unsafe.Pointer) {
+func popAssigned(base unsafe.Pointer, class, carried uintptr) (object unsafe.Pointer, _, _ uintptr) {
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
 		current := h.current
@@ -72,26 +72,26 @@ func popAssigned(base unsafe.Pointer, class uintptr) (object unsafe.Pointer) {
 		}
 	}
 	procpin.Unpin()
-	return object
+	return object, class, carried
 }
 
-func pushAssigned(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr {
-	result := uintptr(full)
+func pushAssigned(base unsafe.Pointer, class uintptr, object, carried unsafe.Pointer) (outcome, _ uintptr, _, _ unsafe.Pointer) {
+	outcome = full
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
 		current := h.current
 		switch {
 		case current >= h.end:
 		case *newest(slab, current) == object:
-			result = duplicate
+			outcome = duplicate
 		default:
 			*slotAt(slab, current) = object
 			h.current = current + slotSize
-			result = pushed
+			outcome = pushed
 		}
 	}
 	procpin.Unpin()
-	return result
+	return outcome, class, object, carried
 }
 
 func popBatchAssigned(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) (n uintptr) {

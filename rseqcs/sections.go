@@ -51,14 +51,24 @@ import (
 //	add(cells, delta):
 //	    cells[id] += delta                           // COMMIT
 //	    return stored
+//
+// Every register is the callee's in a Go call, and the caller has to store what
+// it needs afterwards. pop and push touch few of them, so they return their
+// other arguments as they are, the last one only for this: what the fast paths
+// of package alloc need later stays in registers.
 type operations struct {
-	pop       func(base unsafe.Pointer, class uintptr) unsafe.Pointer
-	push      func(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr
+	pop       popFunc
+	push      pushFunc
 	popBatch  func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 	pushBatch func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 	setHeader func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uintptr) uintptr
 	add       func(cells unsafe.Pointer, delta uintptr) uintptr
 }
+
+type (
+	popFunc  = func(base unsafe.Pointer, class, carried uintptr) (object unsafe.Pointer, _, _ uintptr)
+	pushFunc = func(base unsafe.Pointer, class uintptr, object, carried unsafe.Pointer) (outcome, _ uintptr, _, _ unsafe.Pointer)
+)
 
 // run is the operations of this process's mode, chosen by prepare. Before that
 // they are the assigned ones, which work in every mode.

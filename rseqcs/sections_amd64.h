@@ -22,8 +22,7 @@
 //	R12       object, sum or slots          its load, commit
 //	R13       scratch
 
-// func(base unsafe.Pointer, class uintptr) unsafe.Pointer
-// Takes the newest object of the class, or returns nil.
+// popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
@@ -67,8 +66,7 @@ abort: // ABORT
 	JMP   committed
 	JMP   abort
 
-// func(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr
-// Adds an object to the class; returns pushed, full or duplicate.
+// pushFunc: adds an object to the class; returns pushed, full or duplicate.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:

@@ -7,7 +7,8 @@
 //	STALL   nothing, or a delay in the stalled build
 //
 // Arguments are in R0 to R3, the result is in R0. They are the inputs that a
-// restart needs, so no section changes them before its commit. The pseudo-code
+// restart needs, so no section changes them before its commit; POP and PUSH
+// return R1, R2 and R3 as they are. The pseudo-code
 // of each section stands in sections.go. The commits are store-releases: what a
 // section stored before is seen first by whoever drains the slab later.
 //
@@ -26,8 +27,7 @@
 //	R11       address of the header         id read, commit
 //	R12       scratch of STALL and ABORT
 
-// func(base unsafe.Pointer, class uintptr) unsafe.Pointer
-// Takes the newest object of the class, or returns nil.
+// popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
@@ -75,8 +75,7 @@ count:
 	JMP   committed
 	JMP   abort
 
-// func(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr
-// Adds an object to the class; returns pushed, full or duplicate.
+// pushFunc: adds an object to the class; returns pushed, full or duplicate.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:

@@ -75,8 +75,8 @@ func sectionOperations(features vcpu.Features) operations {
 // registerCalls returns the sections with their arguments in registers.
 func registerCalls(entries *[sectionCount]unsafe.Pointer) operations {
 	return operations{
-		pop:       regcall.Of[func(unsafe.Pointer, uintptr) unsafe.Pointer](entries[popSection]),
-		push:      regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer) uintptr](entries[pushSection]),
+		pop:       regcall.Of[popFunc](entries[popSection]),
+		push:      regcall.Of[pushFunc](entries[pushSection]),
 		popBatch:  regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[popBatchSection]),
 		pushBatch: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[pushBatchSection]),
 		setHeader: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[setHeaderSection]),
@@ -87,11 +87,11 @@ func registerCalls(entries *[sectionCount]unsafe.Pointer) operations {
 // stackCalls returns the sections behind an ABI0 call.
 func stackCalls(entries *[sectionCount]unsafe.Pointer) operations {
 	return operations{
-		pop: func(base unsafe.Pointer, class uintptr) unsafe.Pointer {
-			return regcall.Call(entries[popSection], base, class, nil, 0)
+		pop: func(base unsafe.Pointer, class, carried uintptr) (unsafe.Pointer, uintptr, uintptr) {
+			return regcall.Call(entries[popSection], base, class, nil, 0), class, carried
 		},
-		push: func(base unsafe.Pointer, class uintptr, object unsafe.Pointer) uintptr {
-			return uintptr(regcall.Call(entries[pushSection], base, class, object, 0))
+		push: func(base unsafe.Pointer, class uintptr, object, carried unsafe.Pointer) (uintptr, uintptr, unsafe.Pointer, unsafe.Pointer) {
+			return uintptr(regcall.Call(entries[pushSection], base, class, object, 0)), class, object, carried
 		},
 		popBatch: func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr {
 			return uintptr(regcall.Call(entries[popBatchSection], base, class, into, count))

@@ -42,7 +42,7 @@ type Capacity struct {
 }
 
 // Outcome is what became of a Push.
-type Outcome uint8
+type Outcome uintptr
 
 const (
 	Pushed    Outcome = pushed
@@ -98,26 +98,33 @@ func (s *Stack) layOut(capacities []Capacity) error {
 }
 
 // TryPop is Pop for the common case, small enough to be inlined: nil may also
-// mean that this thread has not been prepared, and then Pop tells.
-func (s *Stack) TryPop(class int) unsafe.Pointer { return run.pop(s.base, uintptr(class)) }
+// mean that this thread has not been prepared, and then Pop tells. It returns
+// its other arguments as well, for a caller that wants to keep them in
+// registers across the call.
+func (s *Stack) TryPop(class, carried uintptr) (object unsafe.Pointer, _, _ uintptr) {
+	return run.pop(s.base, class, carried)
+}
 
 // TryPush is Push for the common case: Full may also mean that this thread or
-// this class has not been prepared, and then Push tells.
-func (s *Stack) TryPush(class int, object unsafe.Pointer) Outcome {
-	return Outcome(run.push(s.base, uintptr(class), object))
+// this class has not been prepared, and then Push tells. It returns the object
+// and carried, as TryPop does.
+func (s *Stack) TryPush(class uintptr, object, carried unsafe.Pointer) (outcome Outcome, _, _ unsafe.Pointer) {
+	result, _, object, carried := run.push(s.base, class, object, carried)
+	return Outcome(result), object, carried
 }
 
 // Pop removes and returns the newest object of the class on this vCPU, or nil.
 func (s *Stack) Pop(class int) unsafe.Pointer {
-	return operationsHere().pop(s.base, uintptr(class))
+	object, _, _ := operationsHere().pop(s.base, uintptr(class), 0)
+	return object
 }
 
 // Push adds an object to the class on this vCPU. object must not be nil.
 func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
 	o := operationsHere()
-	result := o.push(s.base, uintptr(class), object)
+	result, _, _, _ := o.push(s.base, uintptr(class), object, nil)
 	if result == full && s.setUp(o, class) {
-		result = o.push(s.base, uintptr(class), object)
+		result, _, _, _ = o.push(s.base, uintptr(class), object, nil)
 	}
 	return Outcome(result)
 }

@@ -301,10 +301,10 @@ func TestClosedStackIsEmpty(t *testing.T) {
 	if err := stack.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if p := stack.TryPop(0); p != nil {
+	if p, _, _ := stack.TryPop(0, 0); p != nil {
 		t.Errorf("popped %p", p)
 	}
-	if o := stack.TryPush(0, unsafe.Pointer(object)); o != Full {
+	if o, _, _ := stack.TryPush(0, unsafe.Pointer(object), nil); o != Full {
 		t.Errorf("pushed: %d", o)
 	}
 }
