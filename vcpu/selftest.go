@@ -28,7 +28,8 @@ import (
 // the intruder could run, and no section would ever be interrupted.
 const (
 	enoughAborts = 16
-	patience     = 300 * time.Millisecond // for enoughAborts, before sections count as broken
+	patience     = 300 * time.Millisecond // of the holder's CPU time, before sections count as broken
+	busyPatience = 3 * time.Second        // of real time: others may leave the holder hardly any of the CPU
 	nap          = 20 * time.Microsecond  // of the intruder between two marks
 
 	holdSpins = 20_000 // reads of the cell in one section: 10 to 100 us
@@ -56,6 +57,12 @@ func selfTest(g *rseq.Ground) error {
 	if err := describeSections(g); err != nil {
 		return err
 	}
+	return testSections(g).verdict()
+}
+
+// testSections lets holder and intruder play with the sections as they are
+// described.
+func testSections(g *rseq.Ground) testResult {
 	var cell, stop atomic.Uint32
 	started := make(chan int, 1)
 	result := make(chan testResult)
@@ -67,7 +74,7 @@ func selfTest(g *rseq.Ground) error {
 	if err := <-intruderDone; r.err == nil {
 		r.err = err
 	}
-	return r.verdict()
+	return r
 }
 
 func (r testResult) verdict() error {
@@ -77,7 +84,7 @@ func (r testResult) verdict() error {
 	case r.violations > 0:
 		return fmt.Errorf("sections are not aborted: the self-test saw %d violations and %d aborts (the kernel breaks its promise, as arm64 Linux 6.19 to 7.0.13 do)", r.violations, r.aborts)
 	case r.aborts < enoughAborts:
-		return fmt.Errorf("sections are not aborted: the self-test saw %d of %d aborts in %v", r.aborts, enoughAborts, patience)
+		return fmt.Errorf("sections are not aborted: the self-test saw %d of %d aborts in %v of CPU time", r.aborts, enoughAborts, patience)
 	}
 	return nil
 }
@@ -119,7 +126,8 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 	}
 	defer restore()
 	started <- cpu
-	for deadline := time.Now().Add(patience); r.aborts < enoughAborts && r.violations == 0; {
+	before, began := threadUse(), time.Now()
+	for r.aborts < enoughAborts && r.violations == 0 {
 		switch hold(g, cell) {
 		case heldAborted:
 			r.aborts++
@@ -129,11 +137,33 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 			r.err = errNoArea
 			return r
 		}
-		if time.Now().After(deadline) {
+		if used, took := threadUse().since(before), time.Since(began); used.time > patience || took > busyPatience {
+			if used.interruptions < enoughAborts {
+				r.err = fmt.Errorf("its thread was interrupted %d of %d times in %v, of which it ran for %v", used.interruptions, enoughAborts, took, used.time)
+			}
 			break
 		}
 	}
 	return r
+}
+
+// use is what a thread has had of a CPU.
+type use struct {
+	time          time.Duration
+	interruptions int64 // how often the CPU was taken from it
+}
+
+// threadUse returns the running thread's use since its start.
+func threadUse() use {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+		return use{}
+	}
+	return use{time.Duration(u.Utime.Nano() + u.Stime.Nano()), int64(u.Nivcsw)}
+}
+
+func (u use) since(before use) use {
+	return use{u.time - before.time, u.interruptions - before.interruptions}
 }
 
 // intruder keeps waking up on the holder's CPU and writing its mark, until stop.

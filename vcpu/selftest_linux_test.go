@@ -1,0 +1,241 @@
+//go:build amd64 || arm64
+
+package vcpu
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+)
+
+// usableGround returns the ground of this process with its sections described.
+func usableGround(t *testing.T) *rseq.Ground {
+	t.Helper()
+	Probe()
+	g := rseq.Find()
+	if g.Owner == rseq.None {
+		t.Skipf("no section can run in this process: %s", g.Reason)
+	}
+	if err := describeSections(g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// breakSections describes every section as lying where another one lies, which
+// is well-formed, so that the kernel finds no thread inside of one and aborts
+// nothing: what the broken kernels do. The test's end mends it.
+func breakSections(t *testing.T, g *rseq.Ground) {
+	t.Helper()
+	d := sectionDescriptors()
+	d[0], d[1] = d[1], d[0]
+	t.Cleanup(func() {
+		if err := describeSections(g); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestVerdict(t *testing.T) {
+	cause := errors.New("no CPU to pin to")
+	for _, row := range []struct {
+		name   string
+		result testResult
+		parts  []string
+	}{
+		{"sound", testResult{aborts: enoughAborts}, nil},
+		{"more than enough", testResult{aborts: 10 * enoughAborts}, nil},
+		{"one abort short", testResult{aborts: enoughAborts - 1}, []string{"sections are not aborted", "15 of 16 aborts"}},
+		{"nothing happened", testResult{}, []string{"sections are not aborted", "0 of 16 aborts"}},
+		{"one violation", testResult{aborts: enoughAborts, violations: 1}, []string{"sections are not aborted", "1 violations and 16 aborts"}},
+		{"could not run", testResult{aborts: enoughAborts, err: cause}, []string{"could not run", "no CPU to pin to"}},
+		{"could not run, violated", testResult{violations: 1, err: cause}, []string{"could not run"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			err := row.result.verdict()
+			if (err == nil) != (row.parts == nil) {
+				t.Fatalf("%+v gives %v", row.result, err)
+			}
+			if row.result.err != nil && !errors.Is(err, cause) {
+				t.Errorf("%v does not wrap its cause", err)
+			}
+			if err != nil {
+				checkParts(t, err.Error(), row.parts)
+			}
+		})
+	}
+}
+
+// TestSelfTestPasses repeats the self-test on a kernel that has passed it.
+func TestSelfTestPasses(t *testing.T) {
+	g := usableGround(t)
+	if runtime.GOARCH == "arm64" && strings.Contains(Probe().Reason, "sections are not aborted") {
+		t.Skipf("this kernel is broken: %s", Probe().Reason)
+	}
+	for range 5 {
+		started := time.Now()
+		r := testSections(g)
+		if err := r.verdict(); err != nil {
+			t.Errorf("%v (%+v)", err, r)
+		}
+		t.Logf("%d aborts in %v", r.aborts, time.Since(started))
+	}
+}
+
+// TestSelfTestSeesABrokenKernel takes the sections' descriptions away.
+func TestSelfTestSeesABrokenKernel(t *testing.T) {
+	g := usableGround(t)
+	breakSections(t, g)
+	for range 5 {
+		r := testSections(g)
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		if r.violations == 0 || r.aborts != 0 {
+			t.Errorf("%d violations and %d aborts, want violations only", r.violations, r.aborts)
+		}
+	}
+	f := look(g, "", func(g *rseq.Ground) error { return testSections(g).verdict() })
+	if f.Mode != Assigned || !strings.Contains(f.Reason, "sections are not aborted") {
+		t.Errorf("mode %v (%s), want assigned", f.Mode, f.Reason)
+	}
+}
+
+// TestSelfTestWithOneP shows that the intruder gets the CPU without a P.
+func TestSelfTestWithOneP(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	t.Run("sound", TestSelfTestPasses)
+	t.Run("broken", TestSelfTestSeesABrokenKernel)
+}
+
+// TestHoldOutcomes runs the section by itself.
+func TestHoldOutcomes(t *testing.T) {
+	g := usableGround(t)
+	onUsableThread(func(usable bool) {
+		if !usable {
+			t.Error("no thread can run sections")
+			return
+		}
+		var cell atomic.Uint32
+		through := 0
+		for range 1000 {
+			switch outcome := holdBriefly(g, &cell); outcome {
+			case heldThrough:
+				through++
+				if cell.Load() != holderMark {
+					t.Errorf("the section is through and the cell holds %#x", cell.Load())
+				}
+			case heldAborted: // by a coincidence
+			default:
+				t.Errorf("outcome %d where nobody else writes", outcome)
+				return
+			}
+		}
+		if through < 500 {
+			t.Errorf("%d of 1000 short sections went through", through)
+		}
+	}, threadTries)
+}
+
+func holdBriefly(g *rseq.Ground, cell *atomic.Uint32) uint32 {
+	if g.Owner == rseq.Libc {
+		return holdLibc(cell, holderMark, 10)
+	}
+	return holdSelf(cell, holderMark, 10)
+}
+
+// TestHolderWithoutAThread is the self-test where no thread can register.
+func TestHolderWithoutAThread(t *testing.T) {
+	started := make(chan int, 1)
+	r := holder(usableGround(t), new(atomic.Uint32), started, false)
+	if cpu := <-started; cpu != -1 || !errors.Is(r.err, errNoArea) {
+		t.Errorf("CPU %d, result %+v", cpu, r)
+	}
+	if err := intruder(new(atomic.Uint32), new(atomic.Uint32), closedAt(-1)); err != nil {
+		t.Errorf("the intruder without a holder: %v", err)
+	}
+}
+
+func closedAt(cpu int) <-chan int {
+	c := make(chan int, 1)
+	c <- cpu
+	return c
+}
+
+// TestPinThreadRefused pins to a CPU that does not exist.
+func TestPinThreadRefused(t *testing.T) {
+	_, _, err := pinThread(1023)
+	if Max() == 1024 {
+		t.Skip("this machine has so many CPUs")
+	}
+	if err == nil || !strings.Contains(err.Error(), "sched_setaffinity to CPU 1023") {
+		t.Errorf("pinned to CPU 1023 of %d: %v", Max(), err)
+	}
+	if err := intruder(new(atomic.Uint32), new(atomic.Uint32), closedAt(1023)); err == nil {
+		t.Error("the intruder runs on CPU 1023")
+	}
+}
+
+// TestFenceAbortsSections fences while a thread is inside of a section: it must
+// not get through. A section that is not fenced does, in most cases.
+func TestFenceAbortsSections(t *testing.T) {
+	g := usableGround(t)
+	if err := rseq.FenceError(); err != nil {
+		t.Skip(err)
+	}
+	// Nothing takes the P from a section, and the fence needs one.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))))
+	const enough = 30
+	var fenced, through int
+	for end := time.Now().Add(10 * time.Second); (fenced < enough || through == 0) && time.Now().Before(end); {
+		if outcome, _ := holdFenced(t, g, func() error { return nil }); outcome == heldThrough {
+			through++
+		}
+		outcome, within := holdFenced(t, g, rseq.Fence)
+		if within {
+			fenced++
+		}
+		if within && outcome != heldAborted {
+			t.Fatalf("outcome %d of a section that was fenced, want %d", outcome, heldAborted)
+		}
+	}
+	t.Logf("%d fences met a section; %d sections without a fence went through", fenced, through)
+	if fenced < enough || through == 0 {
+		t.Error("too few to show anything")
+	}
+}
+
+// holdFenced runs one section of about a millisecond and calls fence when it
+// has begun. It also reports whether fence returned before the section's end.
+func holdFenced(t *testing.T, g *rseq.Ground, fence func() error) (outcome uint32, within bool) {
+	const spins = 1 << 21
+	var cell atomic.Uint32
+	var ended atomic.Bool
+	done := make(chan uint32)
+	go onUsableThread(func(usable bool) {
+		outcome := uint32(heldNoArea)
+		switch {
+		case !usable:
+			cell.Store(holderMark)
+		case g.Owner == rseq.Libc:
+			outcome = holdLibc(&cell, holderMark, spins)
+		default:
+			outcome = holdSelf(&cell, holderMark, spins)
+		}
+		ended.Store(true)
+		done <- outcome
+	}, threadTries)
+	for cell.Load() != holderMark {
+		runtime.Gosched()
+	}
+	if err := fence(); err != nil {
+		t.Error(err)
+	}
+	within = !ended.Load()
+	return <-done, within
+}
