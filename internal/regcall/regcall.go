@@ -27,13 +27,14 @@ func Of[F any](entry unsafe.Pointer) F {
 // Works reports whether a call through Of passes arguments 1 to 4 and the
 // result in the registers that the assembly expects.
 var Works = sync.OnceValue(func() bool {
-	if !supported {
-		return false
-	}
-	check := Of[func(a, b, c, d uintptr) uintptr](mixEntry())
-	const a, b, c, d = 0x1111, 0x2222_0000, 0x3333_0000_0000, 0x4444
-	return check(a, b, c, d) == mix(a, b, c, d)
+	return supported && agrees(Of[func(a, b, c, d uintptr) uintptr](mixEntry()))
 })
+
+// agrees reports whether call passes its arguments and result as mix does.
+func agrees(call func(a, b, c, d uintptr) uintptr) bool {
+	const a, b, c, d = 0x1111, 0x2222_0000, 0x3333_0000_0000, 0x4444
+	return call(a, b, c, d) == mix(a, b, c, d)
+}
 
 // mix is what the assembly of mixEntry computes: each argument counts
 // differently, so that no exchange of two goes unseen.

@@ -18,7 +18,7 @@ import (
 // takes part: the symbols are read from the loaded ELF files, and the kernel
 // confirms them.
 func findLibc(g *Ground) {
-	const silent = "this program uses cgo, and its C library registers no rseq (glibc has since 2.35, musl has not)"
+	const silent = "this program uses cgo, and its C library registers no rseq that can be found (glibc has since 2.35, musl has not, and a static program that is stripped does not say)"
 	offset, size, found, err := libcSymbols()
 	switch {
 	case err != nil:
@@ -76,7 +76,8 @@ func libcSymbols() (offset uintptr, size uint32, found bool, err error) {
 	return 0, 0, false, nil
 }
 
-// parseMapping returns the first address and the file of a line of maps.
+// parseMapping returns the first address and the file of a line of maps. The
+// file is the rest of the line, blanks and all.
 func parseMapping(line string) (start uintptr, path string, ok bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 6 || !strings.HasPrefix(fields[5], "/") {
@@ -84,7 +85,7 @@ func parseMapping(line string) (start uintptr, path string, ok bool) {
 	}
 	first, _, _ := strings.Cut(fields[0], "-")
 	address, err := strconv.ParseUint(first, 16, 64)
-	return uintptr(address), fields[5], err == nil
+	return uintptr(address), line[strings.IndexByte(line, '/'):], err == nil
 }
 
 func mayHoldLibc(path, program string) bool {

@@ -55,7 +55,7 @@ func describe(code []byte, base uint64) (Descriptor, error) {
 	switch {
 	case start <= 0 || end <= start || abort < 4 || abort >= at:
 		return Descriptor{}, errors.New("rseq: the anchors of a section do not lie in its code")
-	case abort > start && abort < end:
+	case abort >= start && abort < end:
 		return Descriptor{}, errors.New("rseq: an abort label inside of its section")
 	case binary.LittleEndian.Uint32(code[abort-4:]) != Signature:
 		return Descriptor{}, errors.New("rseq: an abort label without the signature before it")
