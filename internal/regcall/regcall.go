@@ -12,6 +12,7 @@
 package regcall
 
 import (
+	"math/bits"
 	"sync"
 	"unsafe"
 )
@@ -32,7 +33,7 @@ var Works = sync.OnceValue(func() bool {
 
 // agrees reports whether call passes its arguments and result as mix does.
 func agrees(call func(a, b, c, d uintptr) uintptr) bool {
-	const a, b, c, d = 0x1111, 0x2222_0000, 0x3333_0000_0000, 0x4444
+	const a, b, c, d = 0x1111, 0x2222_0000, 0x3333 << (bits.UintSize / 2), 0x4444
 	return call(a, b, c, d) == mix(a, b, c, d)
 }
 
