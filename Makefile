@@ -1,0 +1,73 @@
+# The two commands of the README are run and test. Plain "make" prints the targets.
+
+GO      ?= go
+SUDO    ?= $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+STRESS  ?= 2s
+CORE    := ./vcpu ./rseqcs ./arena ./alloc ./internal/...
+HEAPS   := ./rseqcs ./arena ./alloc
+STATIC  := CGO_ENABLED=0
+CGO     := CGO_ENABLED=1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test deps vet portable static cgo race modes stalled gomem outside test-kernels generate
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## the features of this machine, and the comparison with make, sync.Pool and modernc.org/memory
+	@echo "building the benchmark..."
+	@$(STATIC) $(GO) run ./bench run
+
+test: deps vet portable static cgo race modes stalled gomem outside ## everything that is tested on one machine
+	@echo "all tests passed"
+
+deps: ## install what the tests need and is missing: redis-tools, gcc
+	@missing=""; \
+	command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing="redis-tools"; \
+	command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || missing="$$missing gcc libc6-dev"; \
+	if [ -n "$$missing" ]; then \
+		echo "installing $$missing"; \
+		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy $$missing; \
+	fi
+
+vet: ## go vet for both architectures, and gofmt
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+	GOARCH=amd64 $(STATIC) $(GO) vet ./... ./bench/... ./examples/...
+	GOARCH=arm64 $(STATIC) $(GO) vet ./... ./bench/... ./examples/...
+
+portable: ## build for systems without sections
+	GOOS=darwin $(GO) build ./...
+	GOOS=windows $(GO) build ./...
+	GOOS=freebsd $(GO) build ./...
+	GOARCH=riscv64 $(GO) build ./...
+	GOARCH=arm64 $(GO) build ./...
+	GOARCH=arm64 $(GO) build -tags vcpualloc_stalled ./...
+
+static: ## the core without cgo: rseq areas of our own
+	$(STATIC) $(GO) test ./... -count=1 -timeout 10m
+
+cgo: ## the core with cgo
+	$(CGO) $(GO) test $(CORE) -count=1 -timeout 10m
+
+race: ## the core under the race detector: glibc's rseq areas
+	$(CGO) $(GO) test -race $(CORE) -count=1 -timeout 10m
+
+modes: ## the lower tiers
+	VCPUALLOC_MODE=cpu_id $(STATIC) $(GO) test $(HEAPS) -count=1 -timeout 10m
+	VCPUALLOC_MODE=assigned $(STATIC) $(GO) test $(HEAPS) -count=1 -timeout 10m
+	VCPUALLOC_MODE=assigned $(CGO) $(GO) test -race $(HEAPS) -count=1 -timeout 10m
+
+stalled: ## the sections with delays between their steps
+	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner' -count=1 -timeout 10m -args -stress $(STRESS)
+
+gomem: ## the heap on Go memory, as on systems without mmap
+	$(STATIC) $(GO) test -tags vcpualloc_gomem ./arena ./alloc -count=1 -timeout 10m
+
+outside: ## the benchmark program and the examples
+	$(STATIC) $(GO) test ./bench/... ./examples/... -count=1 -timeout 10m
+
+test-kernels: ## the tests on other kernels, in QEMU
+	$(GO) run ./internal/guests
+
+generate: ## write the generated files anew
+	$(GO) generate ./... ./bench/...
