@@ -63,6 +63,11 @@ func newest(slab unsafe.Pointer, current uint32) *unsafe.Pointer {
 	return (*unsafe.Pointer)(unsafe.Add(slab, int(current)-slotSize))
 }
 
+// element returns a place in an array of the caller.
+func element(array unsafe.Pointer, index uintptr) *unsafe.Pointer {
+	return (*unsafe.Pointer)(unsafe.Add(array, index*unsafe.Sizeof(array)))
+}
+
 func popAssigned(base unsafe.Pointer, class, carried uintptr) (object unsafe.Pointer, _, _ uintptr) {
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
@@ -103,7 +108,7 @@ func popBatchAssigned(base unsafe.Pointer, class uintptr, into unsafe.Pointer, c
 			if object == nil {
 				break
 			}
-			*(*unsafe.Pointer)(unsafe.Add(into, n*slotSize)) = object
+			*element(into, n) = object
 			current -= slotSize
 		}
 		h.current = current
@@ -117,7 +122,7 @@ func pushBatchAssigned(base unsafe.Pointer, class uintptr, from unsafe.Pointer, 
 		h := headerAt(slab, class)
 		current, end := h.current, h.end
 		for ; n < count && current < end; n++ {
-			*slotAt(slab, current) = *(*unsafe.Pointer)(unsafe.Add(from, n*slotSize))
+			*slotAt(slab, current) = *element(from, n)
 			current += slotSize
 		}
 		h.current = current
@@ -126,7 +131,7 @@ func pushBatchAssigned(base unsafe.Pointer, class uintptr, from unsafe.Pointer, 
 	return n
 }
 
-func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uintptr) uintptr {
+func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uint64) uintptr {
 	result := uintptr(kept)
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)

@@ -79,7 +79,7 @@ func registerCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		push:      regcall.Of[pushFunc](entries[pushSection]),
 		popBatch:  regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[popBatchSection]),
 		pushBatch: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[pushBatchSection]),
-		setHeader: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[setHeaderSection]),
+		setHeader: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uint64) uintptr](entries[setHeaderSection]),
 		add:       regcall.Of[func(unsafe.Pointer, uintptr) uintptr](entries[addSection]),
 	}
 }
@@ -99,8 +99,8 @@ func stackCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		pushBatch: func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr {
 			return uintptr(regcall.Call(entries[pushBatchSection], base, class, from, count))
 		},
-		setHeader: func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uintptr) uintptr {
-			return uintptr(regcall.Call(entries[setHeaderSection], base, class, nil, value))
+		setHeader: func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uint64) uintptr {
+			return uintptr(regcall.Call(entries[setHeaderSection], base, class, nil, uintptr(value)))
 		},
 		add: func(cells unsafe.Pointer, delta uintptr) uintptr {
 			return uintptr(regcall.Call(entries[addSection], cells, delta, nil, 0))

@@ -151,7 +151,7 @@ func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 // whether it was missing.
 func (s *Stack) setUp(o *operations, class int) bool {
 	c := s.classes[class]
-	return o.setHeader(s.base, uintptr(class), nil, uintptr(c.begin)|uintptr(c.first)<<32) == stored
+	return o.setHeader(s.base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32) == stored
 }
 
 // operationsHere returns the operations that the running thread can use, and

@@ -19,24 +19,30 @@ import (
 
 // Of returns a func value of type F that runs the code at entry with the
 // arguments in registers, integers and pointers only. F must be a func type
-// with at most four arguments and one result, all of one word.
+// with at most four arguments and four results, all of one word. Results 2 to 4
+// are in the registers of arguments 2 to 4, so the code returns an argument by
+// leaving it alone.
 func Of[F any](entry unsafe.Pointer) F {
 	value := &struct{ code unsafe.Pointer }{entry}
 	return *(*F)(unsafe.Pointer(&value))
 }
 
-// Works reports whether a call through Of passes arguments 1 to 4 and the
-// result in the registers that the assembly expects.
+// Works reports whether a call through Of passes arguments and results in the
+// registers that the assembly expects.
 var Works = sync.OnceValue(func() bool {
-	return supported && agrees(Of[func(a, b, c, d uintptr) uintptr](mixEntry()))
+	return supported && agrees(Of[mixFunc](mixEntry()))
 })
 
-// agrees reports whether call passes its arguments and result as mix does.
-func agrees(call func(a, b, c, d uintptr) uintptr) bool {
+type mixFunc = func(a, b, c, d uintptr) (mixed, _, _, _ uintptr)
+
+// agrees reports whether call passes its arguments and results as mix does.
+func agrees(call mixFunc) bool {
 	const a, b, c, d = 0x1111, 0x2222_0000, 0x3333 << (bits.UintSize / 2), 0x4444
-	return call(a, b, c, d) == mix(a, b, c, d)
+	gotA, gotB, gotC, gotD := call(a, b, c, d)
+	wantA, wantB, wantC, wantD := mix(a, b, c, d)
+	return gotA == wantA && gotB == wantB && gotC == wantC && gotD == wantD
 }
 
-// mix is what the assembly of mixEntry computes: each argument counts
-// differently, so that no exchange of two goes unseen.
-func mix(a, b, c, d uintptr) uintptr { return a + 2*b + 4*c + 8*d }
+// mix is what the assembly of mixEntry does: each argument counts differently
+// in the sum, so that no exchange of two goes unseen.
+func mix(a, b, c, d uintptr) (mixed, _, _, _ uintptr) { return a + 2*b + 4*c + 8*d, b, c, d }

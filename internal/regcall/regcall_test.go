@@ -1,6 +1,7 @@
 package regcall
 
 import (
+	"math/bits"
 	"runtime"
 	"testing"
 )
@@ -33,22 +34,31 @@ func TestOtherConventionsAreSeen(t *testing.T) {
 		t.Fatalf("%d permutations", len(orders))
 	}
 	for i, order := range orders {
-		permuted := func(a, b, c, d uintptr) uintptr {
+		arguments := func(a, b, c, d uintptr) (mixed, _, _, _ uintptr) {
 			in := [4]uintptr{a, b, c, d}
-			return mix(in[order[0]], in[order[1]], in[order[2]], in[order[3]])
+			mixed, _, _, _ = mix(in[order[0]], in[order[1]], in[order[2]], in[order[3]])
+			return mixed, b, c, d
 		}
-		if want := i == 0; agrees(permuted) != want {
+		if want := i == 0; agrees(arguments) != want {
 			t.Errorf("arguments in the order %v: agrees is %v", order, !want)
 		}
+		results := func(a, b, c, d uintptr) (mixed, _, _, _ uintptr) {
+			mixed, b, c, d = mix(a, b, c, d)
+			out := [4]uintptr{mixed, b, c, d}
+			return out[order[0]], out[order[1]], out[order[2]], out[order[3]]
+		}
+		if want := i == 0; agrees(results) != want {
+			t.Errorf("results in the order %v: agrees is %v", order, !want)
+		}
 	}
-	for name, call := range map[string]func(a, b, c, d uintptr) uintptr{
-		"first argument lost":   func(_, b, c, d uintptr) uintptr { return mix(0, b, c, d) },
-		"second argument lost":  func(a, _, c, d uintptr) uintptr { return mix(a, 0, c, d) },
-		"third argument lost":   func(a, b, _, d uintptr) uintptr { return mix(a, b, 0, d) },
-		"fourth argument lost":  func(a, b, c, _ uintptr) uintptr { return mix(a, b, c, 0) },
-		"upper half lost":       func(a, b, c, d uintptr) uintptr { return uintptr(uint32(mix(a, b, c, d))) },
-		"result is an argument": func(a, _, _, _ uintptr) uintptr { return a },
-		"result is zero":        func(_, _, _, _ uintptr) uintptr { return 0 },
+	for name, call := range map[string]mixFunc{
+		"first argument lost":    func(_, b, c, d uintptr) (_, _, _, _ uintptr) { return mix(0, b, c, d) },
+		"second argument lost":   func(a, _, c, d uintptr) (_, _, _, _ uintptr) { return mix(a, 0, c, d) },
+		"third argument lost":    func(a, b, _, d uintptr) (_, _, _, _ uintptr) { return mix(a, b, 0, d) },
+		"fourth argument lost":   func(a, b, c, _ uintptr) (_, _, _, _ uintptr) { return mix(a, b, c, 0) },
+		"result is an argument":  func(a, b, c, d uintptr) (_, _, _, _ uintptr) { return a, b, c, d },
+		"results are zero":       func(a, b, c, d uintptr) (mixed, _, _, _ uintptr) { return 0, 0, 0, 0 },
+		"upper half of one lost": func(a, b, c, d uintptr) (_, _, _, _ uintptr) { return mix(a, b, c&(1<<(bits.UintSize/2)-1), d) },
 	} {
 		if agrees(call) {
 			t.Errorf("%s: agrees", name)
