@@ -22,7 +22,7 @@ type Options struct {
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
 	// Default: four times the machine's memory, at least 16 GiB. Limits: 16 MiB
-	// to 4 TiB.
+	// to 4 TiB. (Where addresses have 32 bits: 512 MiB is default and limit.)
 	Reserve int64
 }
 
@@ -62,9 +62,8 @@ func New(o Options) (*Allocator, error) {
 // defaultReserve returns four times the memory of the machine in bytes, a power
 // of two: room for blocks that are freed in an unlucky order.
 func defaultReserve() int64 {
-	const least, most = 16 << 30, 4 << 40
-	reserve := int64(least)
-	for reserve < 4*machineMemory() && reserve < most {
+	reserve := min(int64(16<<30), arena.MaxReserve)
+	for reserve < 4*machineMemory() && reserve < arena.MaxReserve {
 		reserve *= 2
 	}
 	return reserve

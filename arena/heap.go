@@ -34,15 +34,15 @@ type Heap struct {
 // half as often as the system refuses, and never backs more than limit bytes of
 // blocks; no limit is 0.
 func (h *Heap) Open(name string, reserve, limit int64) error {
-	if reserve < minReserve || reserve > maxPages*PageSize {
-		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", reserve, minReserve, int64(maxPages)*PageSize)
+	if reserve < MinReserve || reserve > MaxReserve {
+		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", reserve, MinReserve, int64(MaxReserve))
 	}
 	var err error
-	for size := uintptr(reserve) &^ (minReserve - 1); ; size = size / 2 &^ (minReserve - 1) {
+	for size := uintptr(reserve) &^ (MinReserve - 1); ; size = size / 2 &^ (MinReserve - 1) {
 		if err = h.reserve(name, size); err == nil {
 			break
 		}
-		if size < 2*minReserve {
+		if size < 2*MinReserve {
 			return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 		}
 	}

@@ -3,12 +3,16 @@ package arena
 import "unsafe"
 
 const (
-	// maxPages bounds a heap, in pages: 4 TiB, so that 24 bits of a page map
-	// entry hold any index in a span and 32 bits any page number.
-	maxPages = 1 << 29
+	// MaxReserve is the largest range that a heap works with, in bytes: 4 TiB,
+	// and 512 MiB where addresses have 32 bits.
+	MaxReserve = 1 << (29 + 13*(^uint(0)>>63))
 
-	// minReserve is the smallest range that a heap works with, in bytes.
-	minReserve = 16 << 20
+	// MinReserve is the smallest, in bytes.
+	MinReserve = 16 << 20
+
+	// maxPages bounds a heap, in pages, so that 24 bits of a page map entry hold
+	// the index in any span of objects and 32 bits any page number.
+	maxPages = MaxReserve >> pageShift
 
 	// growPages is the least by which a heap grows, in pages: 1 MiB.
 	growPages = 128
