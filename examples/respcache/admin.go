@@ -52,7 +52,7 @@ func (s *server) config(conn redcon.Conn, args [][]byte) {
 		s.configSet(conn, args[2:])
 	case is(subcommand, "RESETSTAT") && len(args) == 2:
 		s.table.ResetStats()
-		s.commands.Store(0)
+		s.commands.Add(-s.commands.Value())
 		s.accepted.Store(0)
 		conn.WriteString("OK")
 	case is(subcommand, "GET"), is(subcommand, "SET"), is(subcommand, "RESETSTAT"):

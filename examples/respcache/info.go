@@ -122,7 +122,7 @@ func (s *server) infoMemory(w *strings.Builder) {
 func (s *server) infoStats(w *strings.Builder) {
 	stats := s.table.Stats()
 	line(w, "total_connections_received", s.accepted.Load())
-	line(w, "total_commands_processed", s.commands.Load())
+	line(w, "total_commands_processed", s.commands.Value())
 	line(w, "expired_keys", stats.Expired)
 	line(w, "evicted_keys", stats.Evicted)
 	line(w, "keyspace_hits", stats.Hits)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vcpualloc/vcpualloc/alloc"
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 const (
@@ -36,7 +37,7 @@ type server struct {
 	connections sync.WaitGroup // open connections
 	clients     atomic.Int64   // their number
 	accepted    atomic.Int64   // connections since the start
-	commands    atomic.Int64   // requests handled since the start
+	commands    rseqcs.Counter // requests handled since the start; every goroutine adds to it
 	peak        atomic.Int64   // most bytes backed, as seen by maintenance and INFO
 }
 

@@ -26,10 +26,9 @@
 // A shard whose entries outnumber its chains allocates an array twice as long
 // and moves a few chains with each operation; a lookup searches both arrays
 // meanwhile. If the allocator refuses the longer array, the old one stays, its
-// chains grow longer, and the shard asks again when it holds an eighth more;
-// where that does not help, Maintain evicts entries for the sake of the index.
-// Maintain also halves arrays that became mostly empty, so that an index built
-// for many small entries makes room for few large ones.
+// chains grow longer, and the shard asks again when it holds an eighth more.
+// Maintain shortens arrays that became mostly empty, so that an index built for
+// many small entries makes room for few large ones.
 //
 // # When memory runs out
 //

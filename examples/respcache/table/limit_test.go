@@ -122,13 +122,16 @@ func TestNeverFits(t *testing.T) {
 }
 
 // TestIndexFollowsCount checks that the index grows with the keys and shrinks
-// after them, and that it does without growing where there is no room.
+// after them, and that keys are found meanwhile.
 func TestIndexFollowsCount(t *testing.T) {
 	const keys = 100_000
 	w := newWorld(t, 0)
 	empty := w.table.Stats().IndexBytes
 	for i := range keys {
 		w.mustSet(t, fmt.Sprint(i), nil)
+		if _, found := w.get(fmt.Sprint(i / 2)); !found {
+			t.Fatalf("key %d is not found among %d", i/2, i)
+		}
 	}
 	if full := w.table.Stats().IndexBytes; full < keys*8 || full > keys*8*6 {
 		t.Errorf("the index of %d keys is %d bytes, want 8 to 48 bytes a key", keys, full)
@@ -136,7 +139,7 @@ func TestIndexFollowsCount(t *testing.T) {
 	for i := range keys {
 		w.table.Delete([]byte(fmt.Sprint(i)))
 	}
-	for range 500 {
+	for range 50 {
 		w.table.Maintain()
 		w.check(t)
 	}
@@ -144,21 +147,40 @@ func TestIndexFollowsCount(t *testing.T) {
 		t.Errorf("the index of an emptied table is %d bytes, want the first %d", again, empty)
 	}
 	w.close(t)
+}
 
-	w = newWorld(t, 2<<20)
+// TestIndexStaysUnderPressure takes all memory but for some free objects of the
+// size that keys need, so that the index cannot grow: all keys are kept and
+// found in the short one, and it grows when memory is back.
+func TestIndexStaysUnderPressure(t *testing.T) {
+	const keys = 60
+	w := newWorldOf(t, 1<<20, 1)
+	w.mustSet(t, "0", nil)
+	empty := w.table.Stats().IndexBytes
+	var hog [][]byte
+	for _, size := range []int{64 << 10, 8 << 10, 2048, 1024, 512, 256} {
+		for {
+			block, err := w.memory.AllocUninit(size)
+			if err != nil {
+				break
+			}
+			hog = append(hog, block)
+		}
+	}
 	for i := range keys {
 		w.mustSet(t, fmt.Sprint(i), nil)
 	}
-	before := w.table.Stats()
-	if before.Keys < 10_000 || before.Evicted == 0 {
-		t.Errorf("%d keys and %d evicted under 2 MiB, want over 10000 and some", before.Keys, before.Evicted)
+	if stats := w.table.Stats(); stats.Keys != keys || stats.Evicted != 0 || stats.IndexBytes != empty {
+		t.Errorf("got %+v, want %d keys, none evicted, an index of %d bytes", stats, keys, empty)
 	}
-	for range 100 {
-		w.table.Maintain()
+	for _, block := range hog {
+		w.memory.Free(block)
 	}
-	after := w.table.Stats()
-	if chains := after.IndexBytes / 8; int64(after.Keys) > 3*chains || after.Keys < before.Keys*8/10 {
-		t.Errorf("%d keys on %d chains after Maintain, %d keys before; want 3 per chain at most, for few keys", after.Keys, chains, before.Keys)
+	for i := range 2 * keys {
+		w.mustSet(t, fmt.Sprint(i), nil)
+	}
+	if stats := w.table.Stats(); stats.Keys != 2*keys || stats.IndexBytes <= empty {
+		t.Errorf("got %+v, want %d keys, an index above %d bytes", stats, 2*keys, empty)
 	}
 	w.check(t)
 	w.close(t)
@@ -191,5 +213,20 @@ func TestMaintainExpires(t *testing.T) {
 		t.Errorf("got %+v, want %d keys, none expiring, %d expired", stats, keys/2, keys/2)
 	}
 	w.check(t)
+	w.close(t)
+}
+
+// TestSmallerValueGivesBack checks that a large block does not stay with a value
+// that became small, and that one of about the right size does.
+func TestSmallerValueGivesBack(t *testing.T) {
+	w := newWorld(t, 0)
+	empty := w.memory.Stats().Live
+	for _, size := range []int{1 << 20, 5000, 10} {
+		w.mustSet(t, "key", fill(size))
+		need := int64(size + 100)
+		if live := w.memory.Stats().Live - empty; live > 2*need {
+			t.Errorf("a value of %d bytes takes %d", size, live)
+		}
+	}
 	w.close(t)
 }

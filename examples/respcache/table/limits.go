@@ -15,7 +15,7 @@ const (
 	// Maintain moves len/movedShare chains, at least minChainsMoved, so that a
 	// resize ends soon when nothing is inserted any more.
 	minChainsMoved = 256
-	movedShare     = 64
+	movedShare     = 16
 
 	// shardsPerVCPU makes it unlikely that two running goroutines want the same
 	// lock.
@@ -52,10 +52,8 @@ const (
 	sweepAgainShare = 10
 	maxSweeps       = 16
 
-	// An index with shrinkShare chains per entry is halved; one with more than
-	// crowdedPerChain entries per chain is worth evicting for.
-	shrinkShare     = 8
-	crowdedPerChain = 2
+	// An index with shrinkShare chains per entry is replaced by a shorter one.
+	shrinkShare = 8
 
 	chainBytes = int(unsafe.Sizeof(uintptr(0)))
 )

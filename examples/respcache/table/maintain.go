@@ -10,11 +10,7 @@ func (t *Table) Maintain() {
 		s.mu.Lock()
 		s.moveChains(max(minChainsMoved, len(s.previous)/movedShare))
 		s.shrink()
-		crowded := s.crowded()
 		s.mu.Unlock()
-		if crowded {
-			_ = t.relieve(s) // out of memory: the chains stay long
-		}
 		for range maxSweeps {
 			s.mu.Lock()
 			again := s.sweep(now)

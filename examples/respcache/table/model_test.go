@@ -3,8 +3,10 @@ package table_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"testing"
 
@@ -28,7 +30,9 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-func newWorld(t fataler, limit int64) *world {
+func newWorld(t fataler, limit int64) *world { return newWorldOf(t, limit, 4) }
+
+func newWorldOf(t fataler, limit int64, shards int) *world {
 	t.Helper()
 	memory, err := alloc.New(alloc.Options{Name: "table test", Limit: limit})
 	if err != nil {
@@ -36,7 +40,7 @@ func newWorld(t fataler, limit int64) *world {
 	}
 	w := &world{memory: memory, now: 1_000_000, limit: limit}
 	w.table, err = table.New(table.Options{
-		Memory: memory, LimitBytes: limit, Shards: 4, NowMillis: func() int64 { return w.now },
+		Memory: memory, LimitBytes: limit, Shards: shards, NowMillis: func() int64 { return w.now },
 	})
 	if err != nil {
 		t.Fatalf("table.New: %v", err)
@@ -98,9 +102,23 @@ func (m *model) find(key string) (modelEntry, bool) {
 	return e, ok
 }
 
+// keys are few, so that most operations meet one that is there; now and then
+// another one, so that the indexes grow.
 var keys = rapid.Custom(func(t *rapid.T) string {
-	return "key:" + strconv.Itoa(rapid.IntRange(0, 60).Draw(t, "key"))
+	most := rapid.SampledFrom([]int{5, 5, 5, modelKeys - 1}).Draw(t, "most")
+	return "key:" + strconv.Itoa(rapid.IntRange(0, most).Draw(t, "key"))
 })
+
+const modelKeys = 200
+
+// TestMain makes each random run long enough to come back to the same key often.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if steps := flag.Lookup("rapid.steps"); steps.Value.String() == steps.DefValue {
+		steps.Value.Set("100")
+	}
+	os.Exit(m.Run())
+}
 
 // values are mostly small, sometimes at the border of a size class, rarely
 // larger than 1 MiB; some are integers.
@@ -225,6 +243,18 @@ func (m *model) setExpiry(t *rapid.T) {
 	}
 }
 
+// fill sets many keys at once, so that the index grows.
+func (m *model) fill(t *rapid.T) {
+	first := rapid.IntRange(0, modelKeys-1).Draw(t, "first key")
+	for i := range min(rapid.IntRange(0, 40).Draw(t, "keys"), modelKeys-first) {
+		key := fmt.Sprintf("key:%d", first+i)
+		if _, err := m.table.Set([]byte(key), []byte(key), table.SetOptions{}); err != nil {
+			t.Fatalf("set %s: %v", key, err)
+		}
+		m.entries[key] = modelEntry{[]byte(key), 0}
+	}
+}
+
 func (m *model) flush(t *rapid.T) {
 	if rapid.IntRange(0, 20).Draw(t, "flush if 0") == 0 {
 		m.table.Flush()
@@ -245,7 +275,7 @@ func (m *model) checkAll(t *rapid.T) {
 // TestAgainstMap runs random operations on the table and on a Go map.
 func TestAgainstMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{newWorld(t, 0), map[string]modelEntry{}}
+		m := &model{newWorldOf(t, 0, 1), map[string]modelEntry{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"":          m.checkAll,
 			"set":       m.set,
@@ -254,6 +284,7 @@ func TestAgainstMap(t *testing.T) {
 			"increment": m.increment,
 			"delete":    m.remove,
 			"expiry":    m.setExpiry,
+			"fill":      m.fill,
 			"flush":     m.flush,
 			"maintain":  func(*rapid.T) { m.table.Maintain() },
 			"time":      func(t *rapid.T) { m.now += rapid.Int64Range(1, 40).Draw(t, "passes") },
@@ -267,7 +298,7 @@ func TestAgainstMap(t *testing.T) {
 // there, and nothing is refused that fits.
 func TestAgainstMapUnderLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{newWorld(t, 4<<20), map[string]modelEntry{}}
+		m := &model{newWorldOf(t, 4<<20, 1), map[string]modelEntry{}}
 		verify := func(key string) {
 			got, found := m.get(key)
 			if want, existed := m.find(key); found && (!existed || !bytes.Equal(got, want.value)) {
@@ -301,6 +332,7 @@ func TestAgainstMapUnderLimit(t *testing.T) {
 					t.Fatalf("append %d bytes to %s of %d: got %d, %v", len(suffix), key, len(e.value), length, err)
 				}
 			},
+			"fill":     m.fill,
 			"get":      func(t *rapid.T) { verify(keys.Draw(t, "key")) },
 			"maintain": func(*rapid.T) { m.table.Maintain() },
 			"time":     func(t *rapid.T) { m.now += rapid.Int64Range(1, 40).Draw(t, "passes") },
@@ -311,7 +343,7 @@ func TestAgainstMapUnderLimit(t *testing.T) {
 				}
 			},
 		})
-		for i := range 61 {
+		for i := range modelKeys {
 			verify(fmt.Sprintf("key:%d", i))
 		}
 		m.close(t)

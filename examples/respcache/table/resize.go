@@ -1,6 +1,10 @@
 package table
 
-import "github.com/vcpualloc/vcpualloc/alloc"
+import (
+	"math/bits"
+
+	"github.com/vcpualloc/vcpualloc/alloc"
+)
 
 // grow asks for an index twice as long. Under memory pressure it is refused;
 // then the chains get longer instead, and it is time to ask again when there is
@@ -12,30 +16,12 @@ func (s *shard) grow() {
 	}
 }
 
-// shrink halves an index that is mostly empty.
+// shrink replaces an index that is mostly empty by one of two to four chains per
+// entry.
 func (s *shard) shrink() {
 	if s.previous == nil && len(s.chains) > minChains && s.count*shrinkShare < len(s.chains) {
-		_ = s.resize(len(s.chains) / 2) // refused: the longer one serves as well
+		_ = s.resize(max(minChains, 2<<bits.Len(uint(s.count)))) // refused: the longer one serves as well
 	}
-}
-
-// crowded reports whether growing has been refused for so long that lookups
-// suffer from it.
-func (s *shard) crowded() bool {
-	return s.previous == nil && s.count > crowdedPerChain*len(s.chains)
-}
-
-// relieve grows a crowded index at the expense of entries.
-func (t *Table) relieve(s *shard) error {
-	return t.withRoom(func() (need int, err error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !s.crowded() {
-			return 0, nil
-		}
-		length := 2 * len(s.chains)
-		return length * chainBytes, s.resize(length)
-	})
 }
 
 // resize starts to move the entries to an array of length chains, and changes
