@@ -1,6 +1,9 @@
 package arena
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // bins sorts the free spans by their length: one bin for each length up to
 // exactBins pages, above that eight for each doubling. A bit in occupied says
@@ -41,23 +44,35 @@ func (b *bins) remove(t *spanTable, page uint32) {
 	}
 }
 
-// find returns a free span of at least the given length, of those in the first
-// bin that has one the shortest among bestFitTries; or 0.
+// find returns a free span of at least the given length, or 0 if there is none:
+// of the first bin that has one the shortest among bestFitTries spans. Only
+// where no other bin has one does it search all of the first.
 func (b *bins) find(t *spanTable, pages uint32) uint32 {
-	for bin := b.next(binOf(pages)); bin < binCount; bin = b.next(bin + 1) {
-		var best uint32
-		tries := 0
-		for page := b.lists[bin].first; page != 0 && tries < bestFitTries; page = t.at(page).next {
-			if length := t.at(page).pages; length >= pages && (best == 0 || length < t.at(best).pages) {
-				best = page
-			}
-			tries++
-		}
-		if best != 0 {
-			return best
-		}
+	first := binOf(pages)
+	if page := b.findIn(t, first, pages, bestFitTries); page != 0 {
+		return page
 	}
-	return 0
+	// Every span of a higher bin is long enough.
+	if bin := b.next(first + 1); bin < binCount {
+		return b.findIn(t, bin, pages, bestFitTries)
+	}
+	return b.findIn(t, first, pages, math.MaxInt)
+}
+
+// findIn returns the shortest span of at least the given length among the first
+// spans of a bin, or 0.
+func (b *bins) findIn(t *spanTable, bin int, pages uint32, tries int) (best uint32) {
+	shortest := uint32(math.MaxUint32)
+	for page := b.lists[bin].first; page != 0 && tries > 0; page = t.at(page).next {
+		switch length := t.at(page).pages; {
+		case length == pages:
+			return page
+		case length > pages && length < shortest:
+			best, shortest = page, length
+		}
+		tries--
+	}
+	return best
 }
 
 // next returns the first bin from bin on that is not empty, or binCount.

@@ -92,7 +92,7 @@ func (h *Heap) giveObjects(class uint8, objects []unsafe.Pointer) (twice unsafe.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, object := range objects {
-		if !h.giveTo(c, object) && twice == nil {
+		if !h.giveTo(c, class, object) && twice == nil {
 			twice = object
 		}
 	}
@@ -101,14 +101,14 @@ func (h *Heap) giveObjects(class uint8, objects []unsafe.Pointer) (twice unsafe.
 
 // giveTo frees one object, and its span with its last one. It reports whether
 // the object was in use.
-func (h *Heap) giveTo(c *central, object unsafe.Pointer) bool {
+func (h *Heap) giveTo(c *central, class uint8, object unsafe.Pointer) bool {
+	if h.ClassAt(object) != class {
+		return false // the whole span is free, or these pages are another span now
+	}
 	page := uint32(h.offsetOf(object) >> pageShift)
 	page -= *h.pageMap.at(uintptr(page)) >> entryIndexShift
 	s := h.spans.at(page)
-	if s.state != spanSmall {
-		return false // the whole span is free
-	}
-	k := &classes[s.class]
+	k := &classes[class]
 	index := uint32((uintptr(object) - uintptr(h.addressOf(page))) / uintptr(k.size))
 	word := &h.spans.bitmap(page, k.perSpan)[index/64]
 	if *word&(1<<(index%64)) != 0 {

@@ -149,7 +149,7 @@ func (h *Heap) StartsObject(guess uint8, address unsafe.Pointer) bool {
 // page has the given entry in the page map. No object is of class 0.
 func startsObject(offset uintptr, entry uint32, class uint8) bool {
 	inSpan := uint64(entry>>entryIndexShift)<<pageShift | uint64(offset&(PageSize-1))
-	return uint8(entry) == class && inSpan*divisor[class] < divisor[class]
+	return uint8(entry) == class && inSpan*starts[class].factor < starts[class].bound
 }
 
 // ClassAt returns the class of the object that starts at address, or 0 where no

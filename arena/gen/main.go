@@ -98,10 +98,13 @@ func goSource(list []class) ([]byte, error) {
 	for i, c := range list {
 		fmt.Fprintf(&b, "%d: %d,\n", i, c.size)
 	}
-	fmt.Fprintf(&b, "}\n\n// divisor holds ceil(2^64 / size): an offset is a multiple of size when offset *\n// divisor wraps to less than divisor. A zero refuses every offset.\nvar divisor = [256]uint64{\n")
+	fmt.Fprintf(&b, "}\n\n// starts is indexed by class: factor is ceil(2^64 / size), so that offset * factor\n// wraps to (offset / size) * (size * factor - 2^64) where offset is a multiple of\n// size, and to factor or more elsewhere. bound is that of the first offset behind\n// the last object of a span. A zero refuses every offset.\nvar starts = [256]struct{ factor, bound uint64 }{\n")
 	for i, c := range list {
 		if i > 0 {
-			fmt.Fprintf(&b, "%d: %#x,\n", i, (1<<64-1)/uint64(c.size)+1)
+			factor := (1<<64-1)/uint64(c.size) + 1
+			// For powers of two, which leave no tail, all multiples wrap to zero.
+			bound := max(1, uint64(c.perSpan)*(uint64(c.size)*factor))
+			fmt.Fprintf(&b, "%d: {%#x, %d},\n", i, factor, bound)
 		}
 	}
 	fmt.Fprintf(&b, "}\n\n")
