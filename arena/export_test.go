@@ -1,0 +1,74 @@
+package arena
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+)
+
+// openHeap returns a heap that the test closes.
+func openHeap(t testing.TB, reserve, limit int64) *Heap {
+	t.Helper()
+	h := new(Heap)
+	if err := h.Open("test", reserve, limit); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// newSpanTable returns records for pages of a range that need not exist.
+func newSpanTable(t testing.TB, pages uint32) *spanTable {
+	t.Helper()
+	table := new(spanTable)
+	table.records = reserveRange(t, uintptr(pages)*unsafe.Sizeof(span{}))
+	table.bitmaps = reserveRange(t, uintptr(pages)*bitmapBytes)
+	return table
+}
+
+func reserveRange(t testing.TB, size uintptr) osmem.Range {
+	t.Helper()
+	memory, err := osmem.Reserve(roundUp(size), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := memory.Unmap(); err != nil {
+			t.Error(err)
+		}
+	})
+	return memory
+}
+
+// newPageHeap returns a page heap over a range of its own, without a Heap.
+// Numbers are pages.
+func newPageHeap(t testing.TB, pages uint32, limit int64) *pageHeap {
+	t.Helper()
+	h := &pageHeap{spans: newSpanTable(t, pages), top: firstPage, limit: limit}
+	h.memory = reserveRange(t, uintptr(pages)<<pageShift)
+	if err := h.spans.back(firstPage + 1); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// bytesOf returns the memory of a run of pages.
+func (h *pageHeap) bytesOf(first, pages uint32) []byte {
+	return h.memory.Bytes(uintptr(first)<<pageShift, uintptr(pages)<<pageShift)
+}
+
+// bytesAt returns the memory of a block.
+func bytesAt(block unsafe.Pointer, size int) []byte { return unsafe.Slice((*byte)(block), size) }
+
+// mustHold fails the test where an invariant does not hold.
+func mustHold(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("invariant: %v", err)
+	}
+}

@@ -1,0 +1,217 @@
+package arena
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// CheckInvariants checks the equations that the comments of the structures
+// state, and returns the first that does not hold. It looks at every page that
+// was ever used. Nobody else may use the heap meanwhile. It is for tests.
+func (h *Heap) CheckInvariants() error {
+	if err := h.pages.checkInvariants(); err != nil {
+		return err
+	}
+	var found [classCount]census
+	var largeBlocks, largePages int64
+	for page := uint32(firstPage); page < h.pages.top; {
+		s := h.spans.at(page)
+		var err error
+		switch s.state {
+		case spanFree:
+			err = h.checkEntries(page, s.pages, func(uint32) uint32 { return 0 })
+		case spanSmall:
+			found[s.class].add(s)
+			err = h.checkSmall(page, s)
+		case spanLarge:
+			largeBlocks, largePages = largeBlocks+1, largePages+int64(s.pages)
+			err = h.checkEntries(page, s.pages, func(i uint32) uint32 {
+				if i == 0 {
+					return classLarge
+				}
+				return 0
+			})
+		default:
+			err = fmt.Errorf("page %d: no span starts where the one before ends", page)
+		}
+		if err != nil {
+			return err
+		}
+		page += s.pages
+	}
+	if blocks, bytes := h.large.blocks.Load(), h.large.bytes.Load(); blocks != largeBlocks || bytes != largePages<<pageShift {
+		return fmt.Errorf("%d large blocks of %d pages are counted as %d of %d bytes", largeBlocks, largePages, blocks, bytes)
+	}
+	for class := 1; class < classCount; class++ {
+		if err := h.checkClass(uint8(class), &found[class]); err != nil {
+			return fmt.Errorf("class %d: %w", class, err)
+		}
+	}
+	return nil
+}
+
+// census counts the spans of a class.
+type census struct{ spans, listed, free int64 }
+
+func (c *census) add(s *span) {
+	c.spans++
+	c.free += int64(s.free)
+	if s.free > 0 {
+		c.listed++
+	}
+}
+
+// checkEntries compares the page map with what it should hold for each page of
+// a span.
+func (h *Heap) checkEntries(first, pages uint32, want func(index uint32) uint32) error {
+	for i := range pages {
+		if got := *h.pageMap.at(uintptr(first + i)); got != want(i) {
+			return fmt.Errorf("page %d, number %d of a span: the page map says %#x, not %#x", first+i, i, got, want(i))
+		}
+	}
+	return nil
+}
+
+// checkSmall checks a span of objects: free = ones in the bitmap < perSpan,
+// and no bit for an object that does not exist.
+func (h *Heap) checkSmall(page uint32, s *span) error {
+	c := &classes[s.class]
+	if s.class == 0 || s.class >= classCount || s.pages != c.pages {
+		return fmt.Errorf("page %d: a span of class %d has %d pages, not %d", page, s.class, s.pages, c.pages)
+	}
+	bitmap := h.spans.bitmap(page, c.perSpan)
+	if ones := countOnes(bitmap); ones != s.free || ones >= c.perSpan {
+		return fmt.Errorf("page %d: %d ones for %d free objects of %d", page, ones, s.free, c.perSpan)
+	}
+	if rest := c.perSpan % 64; rest != 0 && bitmap[len(bitmap)-1]>>rest != 0 {
+		return fmt.Errorf("page %d: a bit is set behind the last of %d objects", page, c.perSpan)
+	}
+	return h.checkEntries(page, s.pages, func(i uint32) uint32 { return uint32(s.class) | i<<entryIndexShift })
+}
+
+// checkClass checks the central list and the transfer cache of a class.
+func (h *Heap) checkClass(class uint8, found *census) error {
+	c := &h.central[class]
+	if c.spans != found.spans || c.given+found.free != found.spans*int64(classes[class].perSpan) {
+		return fmt.Errorf("%d spans with %d free objects are counted as %d with %d objects given", found.spans, found.free, c.spans, c.given)
+	}
+	listed, err := c.partial.checkInvariants(&h.spans, func(page uint32, s *span) error {
+		if s.state != spanSmall || s.class != class || s.free == 0 {
+			return fmt.Errorf("page %d is listed: state %d, class %d, %d free objects", page, s.state, s.class, s.free)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if listed != found.listed {
+		return fmt.Errorf("%d spans have free objects, %d are listed", found.listed, listed)
+	}
+	return h.checkTransfer(class)
+}
+
+// checkTransfer checks that a transfer cache is within its capacity, and that
+// it holds objects of the class that are not free in their spans, each once.
+func (h *Heap) checkTransfer(class uint8) error {
+	objects := h.transfer[class].objects
+	if len(objects) > transferCapacity(class) {
+		return fmt.Errorf("%d objects in the transfer cache, more than %d", len(objects), transferCapacity(class))
+	}
+	once := make(map[unsafe.Pointer]bool, len(objects))
+	for _, object := range objects {
+		if h.ClassAt(object) != class || once[object] || h.isFree(object) {
+			return fmt.Errorf("%p in the transfer cache: at an object of class %d, there twice: %t, free in its span: %t",
+				object, h.ClassAt(object), once[object], h.isFree(object))
+		}
+		once[object] = true
+	}
+	return nil
+}
+
+// isFree reports whether the bit of an object says that it is free in its span.
+func (h *Heap) isFree(object unsafe.Pointer) bool {
+	page := uint32(h.offsetOf(object) >> pageShift)
+	page -= *h.pageMap.at(uintptr(page)) >> entryIndexShift
+	c := &classes[h.spans.at(page).class]
+	index := uint32((uintptr(object) - uintptr(h.addressOf(page))) / uintptr(c.size))
+	return h.spans.bitmap(page, c.perSpan)[index/64]&(1<<(index%64)) != 0
+}
+
+// checkInvariants checks the links of a list and, with check, its spans, and
+// returns how many it has.
+func (l *spanList) checkInvariants(t *spanTable, check func(page uint32, s *span) error) (count int64, err error) {
+	before := uint32(0)
+	for page := l.first; page != 0; page = t.at(page).next {
+		s := t.at(page)
+		if s.prev != before {
+			return count, fmt.Errorf("page %d comes after %d in its list, but says after %d", page, before, s.prev)
+		}
+		if err := check(page, s); err != nil {
+			return count, err
+		}
+		before = page
+		count++
+	}
+	return count, nil
+}
+
+// checkInvariants checks that every span is in the bin of its length, and which
+// bins are said to be occupied. It returns how many spans there are.
+func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
+	for bin := range b.lists {
+		n, err := b.lists[bin].checkInvariants(t, func(page uint32, s *span) error {
+			if s.state != spanFree || binOf(s.pages) != bin {
+				return fmt.Errorf("page %d, a span of %d pages in state %d, is in bin %d", page, s.pages, s.state, bin)
+			}
+			return nil
+		})
+		if err != nil {
+			return count, err
+		}
+		if occupied := b.occupied[bin/64]&(1<<(bin%64)) != 0; occupied != (n > 0) {
+			return count, fmt.Errorf("bin %d has %d spans, occupied: %t", bin, n, occupied)
+		}
+		count += n
+	}
+	return count, nil
+}
+
+// checkInvariants walks over all pages below top and checks the equations of
+// pageHeap and of its free spans, and that no two of these are neighbours.
+func (h *pageHeap) checkInvariants() error {
+	var used, resident, freeSpans int64
+	afterFree := false
+	page := uint32(firstPage)
+	for page < h.top {
+		s := h.spans.at(page)
+		head := h.spans.at(page + s.pages - 1).head
+		switch {
+		case s.pages == 0 || page+s.pages > h.top:
+			return fmt.Errorf("page %d: a span of %d pages below %d", page, s.pages, h.top)
+		case s.state != spanFree && head != 0:
+			return fmt.Errorf("page %d: a span in use whose last page names %d as head", page, head)
+		case s.state != spanFree:
+			used += int64(s.pages)
+		case head != page || s.resident > s.pages:
+			return fmt.Errorf("page %d: free, %d of %d pages resident, head %d", page, s.resident, s.pages, head)
+		case afterFree:
+			return fmt.Errorf("page %d: free, and so is the span before", page)
+		default:
+			freeSpans++
+			resident += int64(s.resident)
+		}
+		afterFree = s.state == spanFree
+		page += s.pages
+	}
+	if page != h.top || used != h.used || resident != h.resident {
+		return fmt.Errorf("%d pages used and %d resident up to page %d are counted as %d and %d up to %d", used, resident, page, h.used, h.resident, h.top)
+	}
+	if h.used+h.resident > h.limit {
+		return fmt.Errorf("%d pages used and %d resident exceed the limit of %d", h.used, h.resident, h.limit)
+	}
+	binned, err := h.free.checkInvariants(h.spans)
+	if err == nil && binned != freeSpans {
+		err = fmt.Errorf("%d free spans, %d in the bins", freeSpans, binned)
+	}
+	return err
+}

@@ -1,0 +1,109 @@
+package arena
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+)
+
+// TestLarge checks addresses, sizes and the page map of large blocks.
+func TestLarge(t *testing.T) {
+	h := openHeap(t, 64<<20, 0)
+	live := int64(0)
+	for _, test := range []struct{ n, align int }{
+		{1, 1}, {PageSize, PageSize}, {PageSize + 1, 1}, {MaxSmall + 1, 2 * PageSize}, {100_000, 1 << 20}, {5 << 20, 4 << 20}, {1, 4 << 20},
+	} {
+		block, _, err := h.AllocLarge(test.n, test.align)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := PagesFor(test.n) << pageShift
+		live += int64(size)
+		if uintptr(block)%uintptr(max(test.align, PageSize)) != 0 || h.UsableSize(block) != size || h.ClassAt(block) != 0 {
+			t.Errorf("%d bytes aligned to %d: %p, %d bytes, class %d", test.n, test.align, block, h.UsableSize(block), h.ClassAt(block))
+		}
+		for _, inside := range []int{1, 8, PageSize - 1, PageSize, size - 1} {
+			if inside < size && (h.UsableSize(unsafe.Add(block, inside)) != 0 || h.FreeLarge(unsafe.Add(block, inside))) {
+				t.Errorf("%d bytes: the address at %d is taken for a block", test.n, inside)
+			}
+		}
+	}
+	checkQuiet(t, h, live)
+}
+
+// TestLargeRefuses asks for what the range can never hold.
+func TestLargeRefuses(t *testing.T) {
+	h := openHeap(t, MinReserve, 0)
+	for _, test := range []struct{ n, align int }{{MinReserve + 1, 1}, {math.MaxInt, 1}, {1, math.MaxInt/2 + 1}, {1, 2 * MinReserve}, {math.MaxInt, math.MaxInt/2 + 1}} {
+		if _, _, err := h.AllocLarge(test.n, test.align); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%d bytes aligned to %d: %v", test.n, test.align, err)
+		}
+	}
+	checkQuiet(t, h, 0)
+}
+
+// TestFreeLargeOnce frees the same block from many goroutines at once: one of
+// them does it.
+func TestFreeLargeOnce(t *testing.T) {
+	const goroutines = 4
+	h := openHeap(t, MinReserve, 0)
+	for round := range 2000 {
+		block, _, err := h.AllocLarge(PageSize*(1+round%5), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var freed atomic.Int32
+		var ready, all sync.WaitGroup
+		ready.Add(goroutines)
+		for range goroutines {
+			all.Go(func() {
+				ready.Done()
+				ready.Wait()
+				if h.FreeLarge(block) {
+					freed.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if freed.Load() != 1 {
+			t.Fatalf("round %d: freed by %d goroutines", round, freed.Load())
+		}
+	}
+	checkQuiet(t, h, 0)
+}
+
+// TestDescribe checks that what lies at an address is told by its kind.
+func TestDescribe(t *testing.T) {
+	h := openHeap(t, MinReserve, 0)
+	small, err := h.Alloc(ClassOf(1152))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, _, err := h.AllocLarge(2*PageSize, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := new(int)
+	for _, test := range []struct {
+		address unsafe.Pointer
+		class   uint8
+		owned   bool
+	}{
+		{unsafe.Pointer(foreign), 0, false},
+		{nil, 0, false},
+		{unsafe.Add(small, 8), ClassOf(1152), true},
+		{unsafe.Add(large, 8), 0, true},
+		{unsafe.Add(large, PageSize), 0, true},
+		{unsafe.Add(h.base, MinReserve-1), 0, true},
+		{unsafe.Add(h.base, MinReserve), 0, false},
+		{unsafe.Add(h.base, -1), 0, false},
+	} {
+		what, class := h.Describe(test.address)
+		if class != test.class || what == "" || h.Owns(test.address) != test.owned || h.ClassAt(test.address) != 0 || h.UsableSize(test.address) != 0 {
+			t.Errorf("%p: %q, class %d, owned %t, object of class %d", test.address, what, class, h.Owns(test.address), h.ClassAt(test.address))
+		}
+	}
+}

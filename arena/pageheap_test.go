@@ -1,0 +1,250 @@
+package arena
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/vcpualloc/vcpualloc/internal/steady"
+)
+
+// TestPageHeapModel plays random operations against a model.
+func TestPageHeapModel(t *testing.T) {
+	for name, limit := range map[string]int64{"no limit": math.MaxInt64 >> pageShift, "limit": 700, "tight": 40} {
+		t.Run(name, func(t *testing.T) {
+			m := newPageModel(t, 2048, limit)
+			for step := range 1500 {
+				m.step()
+				mustHold(t, m.heap.checkInvariants())
+				m.checkUsed()
+				if step%64 == 0 {
+					m.checkClean()
+				}
+			}
+			for len(m.runs) > 0 {
+				m.release(len(m.runs) - 1)
+			}
+			mustHold(t, m.heap.checkInvariants())
+			if free := m.heap.free.find(m.heap.spans, 1); m.heap.used != 0 || m.heap.top > firstPage && m.heap.spans.at(free).pages != m.heap.top-firstPage {
+				t.Errorf("all is free: %d pages used, a free span of %d of %d", m.heap.used, m.heap.spans.at(free).pages, m.heap.top-firstPage)
+			}
+		})
+	}
+}
+
+// pageModel is a page heap and what should be in it.
+type pageModel struct {
+	t      *testing.T
+	random *rand.Rand
+	heap   *pageHeap
+	size   uint32
+	taken  []bool // by page
+	used   int64
+	runs   []pageRun
+	stamps uint64
+}
+
+// pageRun is a run of pages in use, every page of which holds the stamp; or all
+// of it is zero, and the stamp is too.
+type pageRun struct {
+	first, pages uint32
+	stamp        uint64
+}
+
+func newPageModel(t *testing.T, pages uint32, limit int64) *pageModel {
+	return &pageModel{t: t, random: steady.Random(t), heap: newPageHeap(t, pages, limit), size: pages, taken: make([]bool, pages)}
+}
+
+func (m *pageModel) step() {
+	switch choice := m.random.IntN(100); {
+	case choice < 2:
+		m.releaseAll()
+	case choice < 50 && len(m.runs) > 0:
+		m.release(m.random.IntN(len(m.runs)))
+	default:
+		m.alloc()
+	}
+}
+
+// randomRun returns a length and an alignment in pages.
+func (m *pageModel) randomRun() (pages, align uint32) {
+	pages, align = 1+m.random.Uint32N(8), 1
+	switch m.random.IntN(10) {
+	case 0:
+		pages = 1 + m.random.Uint32N(m.size/2)
+	case 1, 2:
+		pages = 1 + m.random.Uint32N(200)
+	}
+	if m.random.IntN(4) == 0 {
+		align = 1 << m.random.IntN(8)
+	}
+	return pages, align
+}
+
+func (m *pageModel) alloc() {
+	m.t.Helper()
+	pages, align := m.randomRun()
+	first, dirty, err := m.heap.alloc(pages, align)
+	if err != nil {
+		m.checkError(pages, align, err)
+		return
+	}
+	if m.used+int64(pages) > m.heap.limit {
+		m.t.Fatalf("%d pages on top of %d exceed the limit of %d", pages, m.used, m.heap.limit)
+	}
+	if address := uintptr(m.heap.memory.Base) + uintptr(first)<<pageShift; address%(uintptr(align)<<pageShift) != 0 {
+		m.t.Fatalf("a run at %#x is not aligned to %d pages", address, align)
+	}
+	for page := first; page < first+pages; page++ {
+		if page < firstPage || page >= m.size || m.taken[page] {
+			m.t.Fatalf("a run of %d pages at %d: page %d is in use or does not exist", pages, first, page)
+		}
+		m.taken[page] = true
+	}
+	run := pageRun{first: first, pages: pages}
+	if !dirty && !isZero(m.heap.bytesOf(first, pages)) {
+		m.t.Fatalf("a run of %d pages at %d is said to be clean, but is not zero", pages, first)
+	}
+	if dirty || m.random.IntN(3) > 0 {
+		m.stamps++
+		run.stamp = m.stamps
+		m.mark(run)
+	}
+	m.used += int64(pages)
+	m.runs = append(m.runs, run)
+}
+
+// checkError checks that a run could not be had for the reason that err says.
+func (m *pageModel) checkError(pages, align uint32, err error) {
+	m.t.Helper()
+	var limit *LimitError
+	if over := m.used+int64(pages) > m.heap.limit; over != errors.As(err, &limit) {
+		m.t.Fatalf("%d pages on top of %d, limit %d: %v", pages, m.used, m.heap.limit, err)
+	}
+	if limit != nil {
+		want := LimitError{Want: int64(pages) << pageShift, InUse: m.used << pageShift, Limit: m.heap.limit << pageShift}
+		if *limit != want || !errors.Is(err, ErrLimit) {
+			m.t.Fatalf("%+v, want %+v", *limit, want)
+		}
+		return
+	}
+	free := uint32(0)
+	for page := uint32(firstPage); page < m.size; page++ {
+		if free++; m.taken[page] {
+			free = 0
+		}
+		if free >= pages+align-1 {
+			m.t.Fatalf("%d pages, aligned to %d, though %d are free up to page %d: %v", pages, align, free, page, err)
+		}
+	}
+	if !errors.Is(err, ErrNoMemory) {
+		m.t.Fatalf("%d pages, aligned to %d: %v", pages, align, err)
+	}
+}
+
+// release gives a run back, after it has looked whether it is as it was.
+func (m *pageModel) release(i int) {
+	m.t.Helper()
+	run := m.runs[i]
+	m.checkRun(run)
+	m.runs[i] = m.runs[len(m.runs)-1]
+	m.runs = m.runs[:len(m.runs)-1]
+	for page := run.first; page < run.first+run.pages; page++ {
+		m.taken[page] = false
+	}
+	m.used -= int64(run.pages)
+	m.heap.release(run.first, run.stamp != 0)
+}
+
+// releaseAll checks that free memory alone is returned, and all of it.
+func (m *pageModel) releaseAll() {
+	m.t.Helper()
+	resident, before := m.heap.resident, m.heap.released
+	if got := m.heap.releaseAll(); got != resident || m.heap.resident != 0 || m.heap.released != before+got {
+		m.t.Fatalf("%d pages returned of %d, %d are left, %d in all after %d", got, resident, m.heap.resident, m.heap.released, before)
+	}
+	for _, run := range m.runs {
+		m.checkRun(run)
+	}
+}
+
+func (m *pageModel) mark(run pageRun) {
+	for page := range run.pages {
+		memory := m.heap.bytesOf(run.first+page, 1)
+		binary.LittleEndian.PutUint64(memory, run.stamp)
+		binary.LittleEndian.PutUint64(memory[PageSize-8:], run.stamp)
+	}
+}
+
+func (m *pageModel) checkRun(run pageRun) {
+	m.t.Helper()
+	for page := range run.pages {
+		memory := m.heap.bytesOf(run.first+page, 1)
+		first, last := binary.LittleEndian.Uint64(memory), binary.LittleEndian.Uint64(memory[PageSize-8:])
+		if first != run.stamp || last != run.stamp {
+			m.t.Fatalf("page %d of a run in use holds %d and %d, want %d", run.first+page, first, last, run.stamp)
+		}
+	}
+}
+
+func (m *pageModel) checkUsed() {
+	m.t.Helper()
+	if m.heap.used != m.used {
+		m.t.Fatalf("%d pages used, want %d", m.heap.used, m.used)
+	}
+}
+
+// checkClean checks that free spans which are said to be clean are zero.
+func (m *pageModel) checkClean() {
+	m.t.Helper()
+	for page := uint32(firstPage); page < m.heap.top; page += m.heap.spans.at(page).pages {
+		s := m.heap.spans.at(page)
+		if s.state == spanFree && !s.dirty && !isZero(m.heap.bytesOf(page, s.pages)) {
+			m.t.Fatalf("a free span of %d pages at %d is said to be clean, but is not zero", s.pages, page)
+		}
+	}
+}
+
+// isZero compares the memory with itself, one byte further, which is as fast as
+// the machine can.
+func isZero(memory []byte) bool {
+	return memory[0] == 0 && bytes.Equal(memory[:len(memory)-1], memory[1:])
+}
+
+// TestPageHeapGrows checks that new pages come together with the free ones
+// before them, and that the last page of the range can be had.
+func TestPageHeapGrows(t *testing.T) {
+	const size = 2048
+	h := newPageHeap(t, size, math.MaxInt64>>pageShift)
+	first, _, err := h.alloc(growPages-3, 1)
+	if err != nil || first != firstPage {
+		t.Fatalf("page %d, %v", first, err)
+	}
+	if h.top != firstPage+growPages {
+		t.Errorf("grown to page %d, want %d", h.top, firstPage+growPages)
+	}
+	rest := uint32(size - firstPage - (growPages - 3))
+	if _, _, err := h.alloc(rest+1, 1); !errors.Is(err, ErrNoMemory) {
+		t.Errorf("one page more than there is: %v", err)
+	}
+	second, _, err := h.alloc(rest, 1)
+	if err != nil || second != first+growPages-3 || h.top != size {
+		t.Fatalf("page %d up to %d, %v", second, h.top, err)
+	}
+	h.bytesOf(size-1, 1)[PageSize-1] = 1
+	mustHold(t, h.checkInvariants())
+}
+
+// TestPageHeapRefusesAbsurd asks for what no range has.
+func TestPageHeapRefusesAbsurd(t *testing.T) {
+	h := newPageHeap(t, 2048, math.MaxInt64>>pageShift)
+	for _, run := range [][2]uint32{{2048, 1}, {1, 2048}, {maxPages, 1}, {1, maxPages}, {math.MaxUint32, 1 << 31}} {
+		if _, _, err := h.alloc(run[0], run[1]); !errors.Is(err, ErrNoMemory) {
+			t.Errorf("%d pages aligned to %d: %v", run[0], run[1], err)
+		}
+	}
+	mustHold(t, h.checkInvariants())
+}

@@ -1,0 +1,96 @@
+//go:build linux && !vcpualloc_gomem
+
+package arena
+
+import (
+	"bytes"
+	"os"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/steady"
+)
+
+// residentBytes asks the kernel how much of a range takes memory.
+func residentBytes(t *testing.T, memory []byte) (resident int64) {
+	t.Helper()
+	osPage := unix.Getpagesize()
+	there := make([]byte, len(memory)/osPage)
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(memory))), uintptr(len(memory)), uintptr(unsafe.Pointer(unsafe.SliceData(there))))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, page := range there {
+		resident += int64(page&1) * int64(osPage)
+	}
+	return resident
+}
+
+// TestPageHeapResident compares what the page heap counts with what the kernel
+// does, and that with the limit.
+func TestPageHeapResident(t *testing.T) {
+	// Huge pages take more than was touched.
+	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_THP_DISABLE, 0, 0, 0, 0)
+	const pages, limit = 2048, 300
+	random := steady.Random(t)
+	h := newPageHeap(t, pages, limit)
+	var runs []uint32
+	for step := range 2500 {
+		if length := 1 + random.Uint32N(60); h.used+int64(length) <= limit && random.IntN(2) == 0 {
+			first, _, err := h.alloc(length, 1<<random.IntN(4))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for page := range length {
+				h.bytesOf(first+page, 1)[random.IntN(PageSize)] = 1
+			}
+			runs = append(runs, first)
+		} else if len(runs) > 0 {
+			i := random.IntN(len(runs))
+			h.release(runs[i], true)
+			runs[i] = runs[len(runs)-1]
+			runs = runs[:len(runs)-1]
+		}
+		counted := (h.used + h.resident) << pageShift
+		if real := residentBytes(t, h.bytesOf(0, h.top)); real > counted || counted > limit<<pageShift {
+			t.Fatalf("step %d: %d bytes take memory, %d are counted, the limit is %d", step, real, counted, limit<<pageShift)
+		}
+	}
+}
+
+// TestFewMappings checks that use does not split the ranges.
+func TestFewMappings(t *testing.T) {
+	mappings := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(maps, []byte("\n"))
+	}
+	before := mappings()
+	h := openHeap(t, 1<<30, 0)
+	var blocks []unsafe.Pointer
+	for range 500 {
+		block, _, err := h.AllocLarge(MaxSmall, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(bytesAt(block, MaxSmall))
+		blocks = append(blocks, block)
+	}
+	for i := 0; i < len(blocks); i += 2 {
+		h.FreeLarge(blocks[i])
+	}
+	if h.Trim() == 0 {
+		t.Error("nothing was released")
+	}
+	// Five ranges of up to three parts, and what the runtime may need itself.
+	if after := mappings(); after-before > 50 {
+		t.Errorf("%d mappings more", after-before)
+	}
+}
