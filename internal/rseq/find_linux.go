@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,20 @@ const (
 
 // Find returns what this process stands on. The first call looks, checks every
 // assumption on two threads and registers both; later calls are a load.
-var Find = sync.OnceValue(find)
+func Find() *Ground {
+	if g := found.Load(); g != nil {
+		return g
+	}
+	return findOnce()
+}
+
+var found atomic.Pointer[Ground]
+
+var findOnce = sync.OnceValue(func() *Ground {
+	g := find()
+	found.Store(g)
+	return g
+})
 
 func find() *Ground {
 	g := &Ground{}

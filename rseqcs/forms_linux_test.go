@@ -1,0 +1,38 @@
+//go:build amd64 || arm64
+
+package rseqcs
+
+import "testing"
+
+// variantHere returns which row of the section table this process runs.
+func variantHere() int {
+	prepare()
+	for variant := range sectionTable() {
+		if sectionDescriptors()[variant][0].Start != 0 {
+			return variant
+		}
+	}
+	return -1
+}
+
+// callForms returns the sections of this process in both forms of a call.
+func callForms() map[string]operations {
+	variant := variantHere()
+	if variant < 0 {
+		return nil
+	}
+	entries := &sectionTable()[variant]
+	return map[string]operations{"registers": registerCalls(entries), "stack": stackCalls(entries)}
+}
+
+// TestCallForms plays the game with either form, whichever the process has chosen.
+func TestCallForms(t *testing.T) {
+	for name, o := range callForms() {
+		t.Run(name, func(t *testing.T) {
+			before := run
+			run = o
+			defer func() { run = before }()
+			TestStackConserves(t)
+		})
+	}
+}
