@@ -1,0 +1,192 @@
+//go:build amd64 || arm64
+
+package modes
+
+import (
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/cpu"
+	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+// want is what must come out of a row.
+type want struct {
+	owner  string
+	mode   vcpu.Mode
+	reason string // part of it; empty for none
+	fence  bool
+}
+
+const endOfMMCID = 28 // offsetofend(struct rseq, mm_cid)
+
+// self is what this machine gives a program that registers its threads itself.
+func self(*testing.T) want {
+	const atRseqFeatureSize = 27
+	// Flags that do not exist are refused by a kernel that has rseq.
+	_, _, errno := unix.RawSyscall6(unix.SYS_RSEQ, 0, 0, ^uintptr(0), 0, 0, 0)
+	if errno == unix.ENOSYS || errno == unix.EPERM {
+		return none(unix.ErrnoName(errno))
+	}
+	w := want{owner: "self", mode: vcpu.CPUID, reason: "mm_cid ends at 28", fence: hasFence()}
+	vector, err := unix.Auxv()
+	if err != nil {
+		return w
+	}
+	for _, entry := range vector {
+		if entry[0] == atRseqFeatureSize && entry[1] >= endOfMMCID {
+			w.mode, w.reason = vcpu.MMCID, ""
+		}
+	}
+	return w
+}
+
+// hasFence asks the kernel for membarrier(PRIVATE_EXPEDITED_RSEQ).
+func hasFence() bool {
+	const query, privateExpeditedRseq = 0, 1 << 7
+	commands, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, query, 0, 0)
+	return errno == 0 && commands&privateExpeditedRseq != 0
+}
+
+// none is the assigned tier without an owner.
+func none(reason string) want { return want{owner: "none", mode: vcpu.Assigned, reason: reason} }
+
+// unusable is the assigned tier on threads that are registered all the same.
+func (w want) unusable(reason string) want {
+	if w.owner != "none" {
+		w.mode, w.reason = vcpu.Assigned, reason
+	}
+	return w
+}
+
+// capped is w under VCPUALLOC_MODE.
+func (w want) capped(mode vcpu.Mode) want {
+	if w.mode > mode {
+		w.mode, w.reason = mode, "VCPUALLOC_MODE="+mode.String()
+	}
+	return w
+}
+
+// libc is what this machine gives a program that is linked to its C library.
+func libc(t *testing.T) want {
+	w := self(t)
+	if w.owner == "none" {
+		return none("glibc did not register rseq")
+	}
+	if !libcRegisters(t) {
+		return none("its C library registers no rseq")
+	}
+	w.owner = "libc"
+	return w
+}
+
+// libcRegisters reports whether the dynamic loader has the symbol by which
+// glibc since 2.35 tells where its areas are.
+func libcRegisters(t *testing.T) bool {
+	t.Helper()
+	program := build(t, programs["cgo"])
+	file, err := elf.Open(loaderOf(t, program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	symbols, err := file.DynamicSymbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, symbol := range symbols {
+		if symbol.Name == "__rseq_offset" && symbol.Section != elf.SHN_UNDEF {
+			return true
+		}
+	}
+	return false
+}
+
+// loaderOf returns the dynamic loader that a program asks for.
+func loaderOf(t *testing.T, program string) string {
+	t.Helper()
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	section := file.Section(".interp")
+	if section == nil {
+		t.Fatalf("%s asks for no dynamic loader", program)
+	}
+	path, err := section.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimRight(string(path), "\x00")
+}
+
+// needCompiler fails the test where no C program can be built.
+func needCompiler(t *testing.T) {
+	t.Helper()
+	compiler := compilerName(t)
+	if _, err := exec.LookPath(compiler); err != nil {
+		t.Fatalf("the C compiler %s is missing (%v): install the packages gcc and libc6-dev, or those that your system calls gcc and glibc-devel", compiler, err)
+	}
+}
+
+func compilerName(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "CC").Output()
+	if err != nil {
+		t.Fatalf("go env CC: %v", err)
+	}
+	compiler, _, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	return compiler
+}
+
+// needStaticLibc ends the test where glibc cannot be linked statically, which
+// some systems put into a package of its own.
+func needStaticLibc(t *testing.T) {
+	t.Helper()
+	needCompiler(t)
+	out, err := exec.Command(compilerName(t), "-print-file-name=libc.a").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path := strings.TrimSpace(string(out)); !filepath.IsAbs(path) {
+		t.Skip("there is no libc.a: glibc-static, or however it is called here, is not installed")
+	}
+}
+
+// needLoader ends the test on systems where position-independent programs of Go
+// cannot run: their loader is glibc's.
+func needLoader(t *testing.T) {
+	t.Helper()
+	if loader := loaderOf(t, build(t, programs["pie"])); !exists(loader) {
+		t.Skipf("%s is missing: this system has another C library", loader)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// newerCPU returns the setting for the newest instruction set that this
+// machine's CPU has of those that the toolchain knows.
+func newerCPU() string {
+	switch {
+	case runtime.GOARCH == "amd64" && cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2 && cpu.X86.HasFMA:
+		return "GOAMD64=v3"
+	case runtime.GOARCH == "amd64" && cpu.X86.HasSSE42 && cpu.X86.HasPOPCNT:
+		return "GOAMD64=v2"
+	case runtime.GOARCH == "arm64" && cpu.ARM64.HasATOMICS:
+		return "GOARM64=v8.1"
+	case runtime.GOARCH == "arm64":
+		return "GOARM64=v8.0"
+	}
+	return "GOAMD64=v1"
+}
