@@ -1,0 +1,97 @@
+//go:build !vcpualloc_gomem
+
+package alloc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// processMemory returns address space and resident memory of this process in
+// bytes, and the number of its mappings.
+func processMemory(t *testing.T) (size, resident int64, mappings int) {
+	t.Helper()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		t.Fatal(err)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := int64(unix.Getpagesize())
+	return size * page, resident * page, bytes.Count(maps, []byte("\n"))
+}
+
+// TestTrimReturnsMemory checks that freed memory goes back to the system, by
+// the allocator's figures and by the kernel's.
+func TestTrimReturnsMemory(t *testing.T) {
+	const total, slack = 48 << 20, 8 << 20
+	for _, n := range []int{4096, 1 << 20} {
+		a := open(t, Options{})
+		debug.FreeOSMemory()
+		var blocks [][]byte
+		for range total / n {
+			b := must(t)(a.AllocUninit(n))
+			fill(b, 1)
+			blocks = append(blocks, b)
+		}
+		_, full, _ := processMemory(t)
+		a.FreeBatch(blocks)
+		before := a.Stats()
+		released, err := a.Trim(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := a.Stats()
+		if released < total-slack || after.Released-before.Released < released || before.Backed-after.Backed < released {
+			t.Errorf("%d bytes: %d released, Released grew by %d, Backed fell by %d",
+				n, released, after.Released-before.Released, before.Backed-after.Backed)
+		}
+		if _, empty, _ := processMemory(t); full-empty < total-slack {
+			t.Errorf("%d bytes: %d resident before, %d after", n, full, empty)
+		}
+		checkQuiet(t, a, 0)
+		checkBlock(t, a, must(t)(a.Alloc(n)), n)
+	}
+}
+
+// TestNothingIsLeftBehind opens and closes allocators, with blocks in use.
+func TestNothingIsLeftBehind(t *testing.T) {
+	cycle := func() {
+		a, err := New(Options{Reserve: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{10, 1000, 100_000, 1 << 20} {
+			b := must(t)(a.AllocUninit(n))
+			b[0] = 1
+			a.Free(must(t)(a.AllocUninit(n)))
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		cycle()
+	}
+	size, resident, mappings := processMemory(t)
+	for range 500 {
+		cycle()
+	}
+	sizeAfter, residentAfter, mappingsAfter := processMemory(t)
+	// One allocator takes more than 1 GiB of addresses and 5 mappings; the
+	// runtime may need some for itself meanwhile.
+	if sizeAfter-size > 512<<20 || residentAfter-resident > 64<<20 || mappingsAfter-mappings > 50 {
+		t.Errorf("after 500 allocators: %d bytes of addresses, %d resident and %d mappings more",
+			sizeAfter-size, residentAfter-resident, mappingsAfter-mappings)
+	}
+}
