@@ -6,10 +6,10 @@ import (
 	"github.com/vcpualloc/vcpualloc/internal/procpin"
 )
 
-// assigned is the operations where no section can run: the same steps on slabs
-// behind those of the vCPUs, one for each P. A goroutine that is pinned has its
-// P's slab for itself, which costs less than a lock of which nobody else wants
-// to have (docs/decisions/assigned-tier.md).
+// assigned is the operations in plain Go, on the slabs of the Ps: for
+// architectures without assembly, and for Go releases in which it cannot find
+// the P. A goroutine that is pinned has its P's slab for itself
+// (docs/decisions/assigned-tier.md).
 //
 // All of them run pinned from the first look at the slab to the last store, so
 // nothing here may panic, block or allocate.
@@ -35,15 +35,15 @@ type header struct {
 // has none. The caller unpins in both cases.
 func pinnedSlab(base unsafe.Pointer) unsafe.Pointer {
 	p := procpin.Pin()
-	if p >= control(base, controlAssigned) {
+	if p >= int(*rowCount(base)) {
 		return nil
 	}
-	return slabAt(base, control(base, controlIDs)+p)
+	return slabAt(base, p)
 }
 
-// control returns a control word.
-func control(base unsafe.Pointer, offset int) int {
-	return int(*(*uint32)(unsafe.Add(base, offset)))
+// rowCount returns the control word of a row: how many ids it has slabs or cells for.
+func rowCount(base unsafe.Pointer) *uint32 {
+	return (*uint32)(unsafe.Add(base, controlCount))
 }
 
 func slabAt(base unsafe.Pointer, index int) unsafe.Pointer {
@@ -151,8 +151,8 @@ func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, val
 //go:norace
 func addAssigned(cells unsafe.Pointer, delta uintptr) uintptr {
 	result := uintptr(kept)
-	if p := procpin.Pin(); p < control(cells, controlAssigned) {
-		*(*uintptr)(unsafe.Add(cells, (control(cells, controlIDs)+p)<<cellShift)) += delta
+	if p := procpin.Pin(); p < int(*rowCount(cells)) {
+		*(*uintptr)(unsafe.Add(cells, p<<cellShift)) += delta
 		result = stored
 	}
 	procpin.Unpin()

@@ -17,24 +17,25 @@ func BenchmarkPair(b *testing.B) {
 	}
 	defer stack.Close()
 	object := unsafe.Pointer(new(token))
-	pair := func(o operations) func(*testing.B) {
+	pair := func(o operations, base unsafe.Pointer) func(*testing.B) {
 		return func(b *testing.B) {
-			stack.setUp(&o, 0)
+			stack.setUp(&o, base, 0)
 			for b.Loop() {
-				p, _, _ := o.pop(stack.base, 0, 0)
+				p, _, _ := o.pop(base, 0, 0)
 				if p == nil { // another vCPU than the last time
 					p = object
 				}
-				if outcome, _, _, _ := o.push(stack.base, 0, p, nil); outcome == full {
-					stack.setUp(&o, 0)
+				if outcome, _, _, _ := o.push(base, 0, p, nil); outcome == full {
+					stack.setUp(&o, base, 0)
 				}
 			}
 		}
 	}
 	for name, o := range callForms() {
-		b.Run("impl="+name, pair(o))
+		b.Run("impl="+name, pair(o, stack.vcpus))
 	}
-	b.Run("impl=assigned", pair(assigned))
+	b.Run("impl=pinned", pair(pinned, stack.ps))
+	b.Run("impl=assigned", pair(assigned, stack.ps))
 	b.Run("impl=sync.Pool", func(b *testing.B) {
 		pool := sync.Pool{New: func() any { return new(token) }}
 		for b.Loop() {

@@ -14,9 +14,16 @@ import (
 // methods may be called from any goroutine.
 type Counter struct {
 	once  sync.Once
-	cells unsafe.Pointer // atomic; nil until once has run
-	count int            // cells: of the vCPUs, then of the Ps
-	rest  atomic.Int64   // what no cell could take
+	cells unsafe.Pointer // atomic: the row of cells that run works on; nil until once has run
+	vcpus []cell         // the rows, each behind a cell with its control word
+	ps    []cell
+	rest  atomic.Int64 // what no cell could take
+}
+
+// cell is the share of one vCPU or P. Its own thread alone writes it.
+type cell struct {
+	sum int64
+	_   [cellSize - 8]byte
 }
 
 // Add adds delta.
@@ -29,34 +36,44 @@ func (c *Counter) Add(delta int64) {
 
 func (c *Counter) addSlow(delta int64) {
 	c.once.Do(c.make)
-	if operationsHere().add(c.cells, uintptr(delta)) != stored {
+	o, cells := operationsHere(), c.cells
+	if o == &pinned {
+		cells = unsafe.Pointer(&c.ps[1])
+	}
+	if o.add(cells, uintptr(delta)) != stored {
 		c.rest.Add(delta)
 	}
 }
 
-// make allocates the cells behind a pair of cache lines with the control words.
 func (c *Counter) make() {
 	prepare()
-	ids := vcpu.Max()
-	perP := max(minAssigned, ids, runtime.GOMAXPROCS(0))
-	c.count = ids + perP
-	memory := make([][cellSize]byte, 1+c.count)
-	cells := unsafe.Pointer(&memory[1])
-	*(*uint32)(unsafe.Add(cells, controlIDs)) = uint32(ids)
-	*(*uint32)(unsafe.Add(cells, controlAssigned)) = uint32(perP)
+	c.ps = makeCells(max(minPs, vcpu.Max(), runtime.GOMAXPROCS(0)))
+	cells := unsafe.Pointer(&c.ps[1])
+	if sections {
+		c.vcpus = makeCells(vcpu.Max())
+		cells = unsafe.Pointer(&c.vcpus[1])
+	}
 	atomic.StorePointer(&c.cells, cells)
+}
+
+// makeCells returns a row of cells behind the one that holds the control word.
+func makeCells(count int) []cell {
+	cells := make([]cell, 1+count)
+	*rowCount(unsafe.Pointer(&cells[1])) = uint32(count)
+	return cells
 }
 
 // Value returns the sum. It is exact when nobody adds; otherwise it lies
 // between the sums before and after the call if all deltas have one sign.
 func (c *Counter) Value() int64 {
 	sum := c.rest.Load()
-	cells := atomic.LoadPointer(&c.cells)
-	if cells == nil {
+	if atomic.LoadPointer(&c.cells) == nil {
 		return sum
 	}
-	for i := range c.count {
-		sum += atomic.LoadInt64((*int64)(unsafe.Add(cells, i<<cellShift)))
+	for _, row := range [][]cell{c.vcpus, c.ps} {
+		for i := 1; i < len(row); i++ {
+			sum += atomic.LoadInt64(&row[i].sum)
+		}
 	}
 	return sum
 }

@@ -9,9 +9,10 @@ import (
 
 // contents returns the objects of a class in all slabs. Nobody may use the stack.
 func (s *Stack) contents(class int) (objects []unsafe.Pointer) {
-	for slab := range s.slabs {
+	total, _ := s.Slabs()
+	for slab := range total {
 		for i := range s.Len(slab, class) {
-			objects = append(objects, *slotAt(slabAt(s.base, slab), s.classes[class].begin+uint32(i*slotSize)))
+			objects = append(objects, *slotAt(s.slab(slab), s.classes[class].begin+uint32(i*slotSize)))
 		}
 	}
 	return objects
@@ -19,14 +20,15 @@ func (s *Stack) contents(class int) (objects []unsafe.Pointer) {
 
 // isSetUp reports whether the header of the class in a slab has been written.
 func (s *Stack) isSetUp(slab, class int) bool {
-	return headerAt(slabAt(s.base, slab), uintptr(class)).current != 0
+	return headerAt(s.slab(slab), uintptr(class)).current != 0
 }
 
 // checkInvariants checks what the comments of classSlots and limits.go say.
 // Nobody may use the stack.
 func (s *Stack) checkInvariants() error {
-	for slab := range s.slabs {
-		at := slabAt(s.base, slab)
+	total, _ := s.Slabs()
+	for slab := range total {
+		at := s.slab(slab)
 		if last := *newest(at, 0); last != nil {
 			return fmt.Errorf("slab %d: the word below it holds %p", slab, last)
 		}
@@ -56,7 +58,7 @@ func onOneVCPU(t *testing.T, body func()) bool {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer pinToOneCPU(t)()
-	s := &Stack{ids: 1 << 20, slabs: 1 << 21}
+	s := &Stack{vcpuSlabs: 1 << 20, pSlabs: 1 << 20}
 	before := s.slabHere()
 	body()
 	return s.slabHere() == before

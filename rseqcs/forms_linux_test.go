@@ -8,7 +8,7 @@ import "testing"
 func variantHere() int {
 	prepare()
 	for variant := range sectionTable() {
-		if sectionDescriptors()[variant][0].Start != 0 {
+		if variant != byP && sectionDescriptors()[variant][0].Start != 0 {
 			return variant
 		}
 	}
@@ -23,6 +23,21 @@ func callForms() map[string]operations {
 	}
 	entries := &sectionTable()[variant]
 	return map[string]operations{"registers": registerCalls(entries), "stack": stackCalls(entries)}
+}
+
+// TestPinnedForms plays the game on the slabs of the Ps, in assembly and in Go.
+func TestPinnedForms(t *testing.T) {
+	prepare()
+	beforeRun, beforePinned, beforeSections := run, pinned, sections
+	defer func() { run, pinned, sections = beforeRun, beforePinned, beforeSections }()
+	sections = false
+	for name, o := range map[string]operations{"assembly": beforePinned, "Go": assigned} {
+		t.Run(name, func(t *testing.T) {
+			run, pinned = o, o
+			TestStackConserves(t)
+			TestCounterIsExact(t)
+		})
+	}
 }
 
 // TestCallForms plays the game with either form, whichever the process has chosen.

@@ -2,10 +2,11 @@ package rseqcs
 
 import "github.com/vcpualloc/vcpualloc/internal/rseq"
 
-// The layout of the slabs, known to the assembly through go_asm.h. In bytes,
-// from the base of a stack:
+// The layout of the slabs, known to the assembly through go_asm.h. There are two
+// rows of them, one for the vCPUs and one for the Ps, each with a base. In bytes
+// from a base:
 //
-//	-controlSize      the control words; the word right below base stays zero
+//	controlCount      a control word; the word right below the base stays zero
 //	id << slabShift   the slab of an id: a header for each class, then the slots
 //
 // A header is two 32-bit words: current, the offset in the slab of the first
@@ -16,9 +17,8 @@ const (
 	slabShift = 18
 	slabSize  = 1 << slabShift
 
-	controlIDs      = -64 // uint32: number of vCPU ids; an id at or above it has no slab
-	controlAssigned = -60 // uint32: number of Ps with a slab, behind those of the ids
-	controlSize     = 64
+	controlCount = -64 // uint32: number of ids; one at or above it has no slab
+	controlSize  = 64
 
 	headerSize = 8
 	slotSize   = 8
@@ -43,9 +43,9 @@ const (
 	// 5 us, so that a section takes a good part of a time slice.
 	stallSpins = 400
 
-	// minAssigned is for how many Ps there is a slab at least, so that GOMAXPROCS
-	// can be raised later. A P beyond them works without one.
-	minAssigned = 64
+	// minPs is for how many Ps there is a slab at least, so that GOMAXPROCS can be
+	// raised later. A P beyond them works without one.
+	minPs = 64
 )
 
 // Results of push.
@@ -54,6 +54,9 @@ const (
 	full
 	duplicate
 )
+
+// The index of a P is its first word (internal/procpin, Place).
+const offsetP = 0
 
 // Results of setHeader and add.
 const (

@@ -70,17 +70,19 @@ type (
 	pushFunc = func(base unsafe.Pointer, class uintptr, object, carried unsafe.Pointer) (outcome, _ uintptr, _, _ unsafe.Pointer)
 )
 
-// run is the operations of this process's mode, chosen by prepare. Before that
-// they are the assigned ones, which work in every mode.
-var run = assigned
+// run is the operations of this process's mode on the slabs of that mode, and
+// pinned those on the slabs of the Ps. Both are in place before any Stack or
+// Counter has slabs: prepare chooses them.
+var run, pinned operations
 
-// sections tells that run holds sections.
+// sections tells that run holds sections on the slabs of the vCPUs.
 var sections bool
 
-// prepare probes the kernel, once, and selects the operations. NewStack and the
-// first slow path of a Counter call it.
+// prepare probes the kernel, once, and selects the operations.
 var prepare = sync.OnceValue(func() vcpu.Features {
 	features := vcpu.Probe()
+	pinned = pinnedOperations()
+	run = pinned
 	if features.Mode != vcpu.Assigned {
 		run, sections = sectionOperations(features), true
 	}

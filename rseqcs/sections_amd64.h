@@ -1,10 +1,11 @@
 // The critical sections, amd64. Included once for each way to find the thread's
 // area and each id that indexes; variants_amd64.h defines what differs:
 //
-//	AREA    loads the address of this thread's rseq area into R8, or leaves for none
-//	ID      offset of the indexing field in the area
-//	TRUST   leaves for none if the kernel does not fill in the area
-//	STALL   nothing, or a delay in the stalled build
+//	AREA     loads the address of this thread's rseq area into R8, or leaves for none
+//	ANNOUNCE tells the kernel that the section starts
+//	ID       offset of the indexing field in the area
+//	TRUST    leaves for none if the kernel does not fill in the area
+//	STALL    nothing, or a delay in the stalled build
 //
 // Arguments are in AX, BX, CX and DI, the result is in AX. They are the inputs
 // that a restart needs, so no section changes them before its commit. The
@@ -27,14 +28,13 @@ TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ POP_DESCRIPTOR(SB), R9
-	MOVQ R9, const_offsetCS(R8) // START
+	ANNOUNCE(POP_DESCRIPTOR) // START
 start:
 	STALL
 	// The slab of the id that this thread has now.
 	TRUST
 	MOVL ID(R8), R9
-	CMPL R9, const_controlIDs(AX)
+	CMPL R9, const_controlCount(AX)
 	JCC  none
 	SHLQ $const_slabShift, R9
 	ADDQ AX, R9
@@ -71,13 +71,12 @@ TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ PUSH_DESCRIPTOR(SB), R9
-	MOVQ R9, const_offsetCS(R8) // START
+	ANNOUNCE(PUSH_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVL ID(R8), R9
-	CMPL R9, const_controlIDs(AX)
+	CMPL R9, const_controlCount(AX)
 	JCC  none
 	SHLQ $const_slabShift, R9
 	ADDQ AX, R9
@@ -121,13 +120,12 @@ TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ POP_BATCH_DESCRIPTOR(SB), R9
-	MOVQ R9, const_offsetCS(R8) // START
+	ANNOUNCE(POP_BATCH_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVL ID(R8), R9
-	CMPL R9, const_controlIDs(AX)
+	CMPL R9, const_controlCount(AX)
 	JCC  none
 	SHLQ $const_slabShift, R9
 	ADDQ AX, R9
@@ -172,13 +170,12 @@ TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ PUSH_BATCH_DESCRIPTOR(SB), R9
-	MOVQ R9, const_offsetCS(R8) // START
+	ANNOUNCE(PUSH_BATCH_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVL ID(R8), R9
-	CMPL R9, const_controlIDs(AX)
+	CMPL R9, const_controlCount(AX)
 	JCC  none
 	SHLQ $const_slabShift, R9
 	ADDQ AX, R9
@@ -223,13 +220,12 @@ TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ SET_HEADER_DESCRIPTOR(SB), R9
-	MOVQ R9, const_offsetCS(R8) // START
+	ANNOUNCE(SET_HEADER_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVL ID(R8), R9
-	CMPL R9, const_controlIDs(AX)
+	CMPL R9, const_controlCount(AX)
 	JCC  none
 	SHLQ $const_slabShift, R9
 	ADDQ AX, R9
@@ -263,13 +259,12 @@ TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $const_maxRestarts, R10
 again:
 	AREA
-	LEAQ ADD_CELL_DESCRIPTOR(SB), R9
-	MOVQ R9, const_offsetCS(R8) // START
+	ANNOUNCE(ADD_CELL_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVL ID(R8), R9
-	CMPL R9, const_controlIDs(AX)
+	CMPL R9, const_controlCount(AX)
 	JCC  none
 	SHLQ $const_cellShift, R9
 	ADDQ AX, R9

@@ -1,10 +1,11 @@
 // The critical sections, arm64. Included once for each way to find the thread's
 // area and each id that indexes; variants_arm64.h defines what differs:
 //
-//	AREA    loads the address of this thread's rseq area into R4, or leaves for none
-//	ID      offset of the indexing field in the area
-//	TRUST   leaves for none if the kernel does not fill in the area
-//	STALL   nothing, or a delay in the stalled build
+//	AREA     loads the address of this thread's rseq area into R4, or leaves for none
+//	ANNOUNCE tells the kernel that the section starts
+//	ID       offset of the indexing field in the area
+//	TRUST    leaves for none if the kernel does not fill in the area
+//	STALL    nothing, or a delay in the stalled build
 //
 // Arguments are in R0 to R3, the result is in R0. They are the inputs that a
 // restart needs, so no section changes them before its commit; POP and PUSH
@@ -32,13 +33,12 @@ TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $POP_DESCRIPTOR(SB), R5
-	MOVD R5, const_offsetCS(R4) // START
+	ANNOUNCE(POP_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVWU ID(R4), R6
-	MOVWU const_controlIDs(R0), R5
+	MOVWU const_controlCount(R0), R5
 	CMPW  R5, R6
 	BHS   none
 	ADD   R6<<const_slabShift, R0, R6
@@ -80,13 +80,12 @@ TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $PUSH_DESCRIPTOR(SB), R5
-	MOVD R5, const_offsetCS(R4) // START
+	ANNOUNCE(PUSH_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVWU ID(R4), R6
-	MOVWU const_controlIDs(R0), R5
+	MOVWU const_controlCount(R0), R5
 	CMPW  R5, R6
 	BHS   none
 	ADD   R6<<const_slabShift, R0, R6
@@ -138,13 +137,12 @@ TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $POP_BATCH_DESCRIPTOR(SB), R5
-	MOVD R5, const_offsetCS(R4) // START
+	ANNOUNCE(POP_BATCH_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVWU ID(R4), R6
-	MOVWU const_controlIDs(R0), R5
+	MOVWU const_controlCount(R0), R5
 	CMPW  R5, R6
 	BHS   none
 	ADD   R6<<const_slabShift, R0, R6
@@ -194,13 +192,12 @@ TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $PUSH_BATCH_DESCRIPTOR(SB), R5
-	MOVD R5, const_offsetCS(R4) // START
+	ANNOUNCE(PUSH_BATCH_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVWU ID(R4), R6
-	MOVWU const_controlIDs(R0), R5
+	MOVWU const_controlCount(R0), R5
 	CMPW  R5, R6
 	BHS   none
 	ADD   R6<<const_slabShift, R0, R6
@@ -251,13 +248,12 @@ TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $SET_HEADER_DESCRIPTOR(SB), R5
-	MOVD R5, const_offsetCS(R4) // START
+	ANNOUNCE(SET_HEADER_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVWU ID(R4), R6
-	MOVWU const_controlIDs(R0), R5
+	MOVWU const_controlCount(R0), R5
 	CMPW  R5, R6
 	BHS   none
 	ADD   R6<<const_slabShift, R0, R6
@@ -296,13 +292,12 @@ TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD $const_maxRestarts, R9
 again:
 	AREA
-	MOVD $ADD_CELL_DESCRIPTOR(SB), R5
-	MOVD R5, const_offsetCS(R4) // START
+	ANNOUNCE(ADD_CELL_DESCRIPTOR) // START
 start:
 	STALL
 	TRUST
 	MOVWU ID(R4), R6
-	MOVWU const_controlIDs(R0), R5
+	MOVWU const_controlCount(R0), R5
 	CMPW  R5, R6
 	BHS   none
 	ADD   R6<<const_cellShift, R0, R6

@@ -5,6 +5,7 @@ package rseqcs
 import (
 	"unsafe"
 
+	"github.com/vcpualloc/vcpualloc/internal/procpin"
 	"github.com/vcpualloc/vcpualloc/internal/regcall"
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
 	"github.com/vcpualloc/vcpualloc/vcpu"
@@ -16,6 +17,7 @@ const (
 	selfCPUID
 	libcMMCID
 	libcCPUID
+	byP
 	variantCount
 )
 
@@ -39,12 +41,26 @@ var (
 	// libcOffset is the distance from the thread pointer to libc's area.
 	libcOffset uintptr
 
+	// offsetOfP is where an M has its P, in bytes.
+	offsetOfP uintptr
+
 	// aborts counts the aborts of all sections; the assembly adds to it.
 	aborts uint64
 )
 
 func sectionTable() *[variantCount][sectionCount]unsafe.Pointer
 func sectionDescriptors() *[variantCount][sectionCount]rseq.Descriptor
+
+// pinnedOperations returns the sections that find their slab by the P, or,
+// where this Go release hides it, the same operations in Go.
+func pinnedOperations() operations {
+	place, ok := procpin.FindPlace()
+	if !ok || !regcall.Works() {
+		return assigned
+	}
+	offsetOfP = place.M
+	return registerCalls(&sectionTable()[byP])
+}
 
 // sectionOperations fills in the descriptors of the variant that fits and
 // returns its sections as func values.

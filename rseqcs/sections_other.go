@@ -6,5 +6,8 @@ import "github.com/vcpualloc/vcpualloc/vcpu"
 
 var aborts uint64
 
+// pinnedOperations returns the operations in Go.
+func pinnedOperations() operations { return assigned }
+
 // sectionOperations is never reached: every mode here is Assigned.
 func sectionOperations(vcpu.Features) operations { return assigned }

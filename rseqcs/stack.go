@@ -20,11 +20,13 @@ import (
 //
 // All methods but Close may be called from any goroutine.
 type Stack struct {
-	base    unsafe.Pointer // of the slabs; see limits.go for the layout
-	ids     int            // slabs of vCPUs
-	slabs   int            // these and the assigned ones
-	classes []classSlots
-	memory  osmem.Range
+	base      unsafe.Pointer // of the row of slabs that run works on: vcpus or ps
+	vcpus     unsafe.Pointer // the row of the vCPUs; see limits.go for the layout
+	ps        unsafe.Pointer // the row of the Ps
+	vcpuSlabs int            // slabs in each
+	pSlabs    int
+	classes   []classSlots
+	memory    osmem.Range
 }
 
 // classSlots is where the slots of a class lie in every slab, in bytes.
@@ -55,12 +57,14 @@ const (
 // vCPU id; memory is taken by the vCPUs that run.
 func NewStack(name string, capacities []Capacity) (*Stack, error) {
 	prepare()
-	s := &Stack{ids: vcpu.Max()}
-	s.slabs = s.ids + max(minAssigned, s.ids, runtime.GOMAXPROCS(0))
+	s := &Stack{pSlabs: max(minPs, vcpu.Max(), runtime.GOMAXPROCS(0))}
+	if sections {
+		s.vcpuSlabs = vcpu.Max()
+	}
 	if err := s.layOut(capacities); err != nil {
 		return nil, err
 	}
-	size := uintptr(osmem.Granule + s.slabs*slabSize)
+	size := uintptr(2*osmem.Granule + (s.vcpuSlabs+s.pSlabs)*slabSize)
 	memory, err := osmem.Reserve(size, name+" slabs")
 	if err != nil {
 		return nil, fmt.Errorf("rseqcs: %w", err)
@@ -70,9 +74,13 @@ func NewStack(name string, capacities []Capacity) (*Stack, error) {
 		return nil, fmt.Errorf("rseqcs: %w", err)
 	}
 	s.memory = memory
-	s.base = unsafe.Add(memory.Base, osmem.Granule)
-	*(*uint32)(unsafe.Add(s.base, controlIDs)) = uint32(s.ids)
-	*(*uint32)(unsafe.Add(s.base, controlAssigned)) = uint32(s.slabs - s.ids)
+	s.vcpus = unsafe.Add(memory.Base, osmem.Granule)
+	s.ps = unsafe.Add(s.vcpus, s.vcpuSlabs*slabSize+osmem.Granule)
+	*rowCount(s.vcpus), *rowCount(s.ps) = uint32(s.vcpuSlabs), uint32(s.pSlabs)
+	s.base = s.ps
+	if sections {
+		s.base = s.vcpus
+	}
 	return s, nil
 }
 
@@ -115,16 +123,17 @@ func (s *Stack) TryPush(class uintptr, object, carried unsafe.Pointer) (outcome 
 
 // Pop removes and returns the newest object of the class on this vCPU, or nil.
 func (s *Stack) Pop(class int) unsafe.Pointer {
-	object, _, _ := operationsHere().pop(s.base, uintptr(class), 0)
+	o, base := s.here()
+	object, _, _ := o.pop(base, uintptr(class), 0)
 	return object
 }
 
 // Push adds an object to the class on this vCPU. object must not be nil.
 func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
-	o := operationsHere()
-	result, _, _, _ := o.push(s.base, uintptr(class), object, nil)
-	if result == full && s.setUp(o, class) {
-		result, _, _, _ = o.push(s.base, uintptr(class), object, nil)
+	o, base := s.here()
+	result, _, _, _ := o.push(base, uintptr(class), object, nil)
+	if result == full && s.setUp(o, base, class) {
+		result, _, _, _ = o.push(base, uintptr(class), object, nil)
 	}
 	return Outcome(result)
 }
@@ -132,26 +141,37 @@ func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
 // PopBatch removes up to len(into) objects of the class on this vCPU, newest
 // first, as one section, and returns how many.
 func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
-	return int(operationsHere().popBatch(s.base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(len(into))))
+	o, base := s.here()
+	return int(o.popBatch(base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(len(into))))
 }
 
 // PushBatch adds the objects to the class on this vCPU, in their order, as one
 // section. It returns how many there was room for.
 func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
-	o := operationsHere()
+	o, base := s.here()
 	from := hide(unsafe.SliceData(objects))
-	n := o.pushBatch(s.base, uintptr(class), from, uintptr(len(objects)))
-	if n == 0 && len(objects) > 0 && s.setUp(o, class) {
-		n = o.pushBatch(s.base, uintptr(class), from, uintptr(len(objects)))
+	n := o.pushBatch(base, uintptr(class), from, uintptr(len(objects)))
+	if n == 0 && len(objects) > 0 && s.setUp(o, base, class) {
+		n = o.pushBatch(base, uintptr(class), from, uintptr(len(objects)))
 	}
 	return int(n)
 }
 
-// setUp writes the header of the class in this vCPU's slab, and reports
-// whether it was missing.
-func (s *Stack) setUp(o *operations, class int) bool {
+// setUp writes the header of the class in the slab of this vCPU or P, and
+// reports whether it was missing.
+func (s *Stack) setUp(o *operations, base unsafe.Pointer, class int) bool {
 	c := s.classes[class]
-	return o.setHeader(s.base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32) == stored
+	return o.setHeader(base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32) == stored
+}
+
+// here returns the operations that the running thread can use, and the row they
+// work on; see operationsHere.
+func (s *Stack) here() (*operations, unsafe.Pointer) {
+	o := operationsHere()
+	if o == &pinned {
+		return o, s.ps
+	}
+	return o, s.base
 }
 
 // operationsHere returns the operations that the running thread can use, and
@@ -161,7 +181,7 @@ func (s *Stack) setUp(o *operations, class int) bool {
 func operationsHere() *operations {
 	if sections && !rseq.EnsureThread() {
 		fallbacks.Add(1)
-		return &assigned
+		return &pinned
 	}
 	return &run
 }
@@ -169,7 +189,7 @@ func operationsHere() *operations {
 // Grow raises the capacity of the class on the vCPU that runs now by up to
 // count objects, as far as its maximum, and reports whether there is more room.
 func (s *Stack) Grow(class, count int) bool {
-	h := headerAt(slabAt(s.base, s.slabHere()), uintptr(class))
+	h := headerAt(s.slab(s.slabHere()), uintptr(class))
 	if atomic.LoadUint32(&h.current) == 0 {
 		return false // not set up: its first end is still to be written
 	}
@@ -187,16 +207,24 @@ func (s *Stack) slabHere() int {
 	}
 	p := procpin.Pin()
 	procpin.Unpin()
-	return min(s.ids+p, s.slabs-1)
+	return s.vcpuSlabs + min(p, s.pSlabs-1)
 }
 
-// Slabs returns the number of slabs: one for each vCPU id, then the assigned ones.
-func (s *Stack) Slabs() (total, vcpus int) { return s.slabs, s.ids }
+// slab returns the slab with the given index: those of the vCPUs come first.
+func (s *Stack) slab(index int) unsafe.Pointer {
+	if index < s.vcpuSlabs {
+		return slabAt(s.vcpus, index)
+	}
+	return slabAt(s.ps, index-s.vcpuSlabs)
+}
+
+// Slabs returns the number of slabs: one for each vCPU id, then one for each P.
+func (s *Stack) Slabs() (total, vcpus int) { return s.vcpuSlabs + s.pSlabs, s.vcpuSlabs }
 
 // Len returns how many objects of the class a slab holds at this moment. It
 // stops nobody; a slab in use has another number at once.
 func (s *Stack) Len(slab, class int) int {
-	current := atomic.LoadUint32(&headerAt(slabAt(s.base, slab), uintptr(class)).current)
+	current := atomic.LoadUint32(&headerAt(s.slab(slab), uintptr(class)).current)
 	if current == 0 {
 		return 0
 	}

@@ -1,10 +1,11 @@
-// The variants of the sections, amd64: {self, libc} x {mm_cid, cpu_id}.
+// The variants of the sections, amd64: {self, libc} x {mm_cid, cpu_id},
+// and by the P of Go.
 
 // ud1 with the signature as its operand, and the mark before the anchor jumps.
 #define SIGNATURE BYTE $0x0f; BYTE $0xb9; BYTE $0x3d; LONG $const_signature
 #define ANCHORS LONG $0x68636e61; LONG $0x3a73726f
 
-GLOBL descriptors<>(SB), NOPTR, $768
+GLOBL descriptors<>(SB), NOPTR, $960
 
 DATA table<>+0(SB)/8, $·popSelfMMCID(SB)
 DATA table<>+8(SB)/8, $·pushSelfMMCID(SB)
@@ -30,7 +31,13 @@ DATA table<>+160(SB)/8, $·popBatchLibcCPUID(SB)
 DATA table<>+168(SB)/8, $·pushBatchLibcCPUID(SB)
 DATA table<>+176(SB)/8, $·setHeaderLibcCPUID(SB)
 DATA table<>+184(SB)/8, $·addLibcCPUID(SB)
-GLOBL table<>(SB), RODATA, $192
+DATA table<>+192(SB)/8, $·popByP(SB)
+DATA table<>+200(SB)/8, $·pushByP(SB)
+DATA table<>+208(SB)/8, $·popBatchByP(SB)
+DATA table<>+216(SB)/8, $·pushBatchByP(SB)
+DATA table<>+224(SB)/8, $·setHeaderByP(SB)
+DATA table<>+232(SB)/8, $·addByP(SB)
+GLOBL table<>(SB), RODATA, $240
 
 // func sectionTable() *[variantCount][sectionCount]unsafe.Pointer
 TEXT ·sectionTable(SB), NOSPLIT, $0-8
@@ -43,6 +50,9 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 	LEAQ descriptors<>(SB), AX
 	MOVQ AX, ret+0(FP)
 	RET
+
+// ANNOUNCE stores the address of the descriptor in the area.
+#define ANNOUNCE(descriptor) LEAQ descriptor(SB), R9; MOVQ R9, const_offsetCS(R8)
 
 // Ours: a spare word of m.tls (see internal/rseq), zero in a new thread. Where
 // the kernel refused, the ids say NoID, which the bound check catches.
@@ -152,4 +162,43 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define SET_HEADER_DESCRIPTOR descriptors<>+704
 #define ADD_CELL ·addLibcCPUID
 #define ADD_CELL_DESCRIPTOR descriptors<>+736
+#include "sections_amd64.h"
+#undef ID
+#undef POP
+#undef POP_DESCRIPTOR
+#undef PUSH
+#undef PUSH_DESCRIPTOR
+#undef POP_BATCH
+#undef POP_BATCH_DESCRIPTOR
+#undef PUSH_BATCH
+#undef PUSH_BATCH_DESCRIPTOR
+#undef SET_HEADER
+#undef SET_HEADER_DESCRIPTOR
+#undef ADD_CELL
+#undef ADD_CELL_DESCRIPTOR
+#undef AREA
+#undef TRUST
+#undef ANNOUNCE
+
+// The P of the running goroutine stands where the area does in the others, and
+// its index is the id. The kernel need not hear of the section: Go preempts no
+// assembly, so the goroutine keeps its P until the end, and what interrupts the
+// thread does not run another goroutine on it. ABORT is never reached.
+#define ANNOUNCE(descriptor)
+#define TRUST
+#define AREA MOVQ const_offsetOfM(R14), R8; ADDQ ·offsetOfP(SB), R8; MOVQ (R8), R8
+
+#define ID const_offsetP
+#define POP ·popByP
+#define POP_DESCRIPTOR descriptors<>+768
+#define PUSH ·pushByP
+#define PUSH_DESCRIPTOR descriptors<>+800
+#define POP_BATCH ·popBatchByP
+#define POP_BATCH_DESCRIPTOR descriptors<>+832
+#define PUSH_BATCH ·pushBatchByP
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+864
+#define SET_HEADER ·setHeaderByP
+#define SET_HEADER_DESCRIPTOR descriptors<>+896
+#define ADD_CELL ·addByP
+#define ADD_CELL_DESCRIPTOR descriptors<>+928
 #include "sections_amd64.h"
