@@ -16,10 +16,10 @@
 // done or not begun.
 //
 // Each section exists once as text per architecture (sections_amd64.h,
-// sections_arm64.h), and as four functions: for an area of ours or of libc, and
-// for mm_cid or cpu_id as the index. Where no section can run, the same
-// operations on the same memory exist in Go, on slabs of their own, guarded by
-// the P (assigned.go).
+// sections_arm64.h), and as five functions: for an area of ours or of libc, for
+// mm_cid or cpu_id as the index, and, where no section can run, by the P of Go.
+// The last one needs no help of the kernel, since Go preempts no assembly. The
+// same operations exist in plain Go for other architectures (assigned.go).
 //
 // # Tests
 //
