@@ -29,4 +29,6 @@
 // what the allocator keeps at hand. A request that it refuses evicts approximately
 // least recently used keys and tries again; one that can never fit gets Redis's
 // OOM error. The buffers of connections are ordinary Go memory and come on top.
+// Every vCPU keeps some free memory at hand that the others cannot have, so a
+// limit should allow a few megabytes for each CPU.
 package main
