@@ -9,12 +9,12 @@ import (
 )
 
 var serverCommands = []command{
-	{"dbsize", 1, "readonly fast", [3]int{}, "server", "1.0.0", "Returns the number of keys in the database.", (*server).dbSize},
-	{"flushall", -1, "write", [3]int{}, "server", "1.0.0", "Removes all keys from all databases.", (*server).flush},
-	{"flushdb", -1, "write", [3]int{}, "server", "1.0.0", "Removes all keys from the current database.", (*server).flush},
-	{"info", -1, "loading stale", [3]int{}, "server", "1.0.0", "Returns information and statistics about the server.", (*server).info},
-	{"config", -2, "admin loading stale", [3]int{}, "server", "2.0.0", "Reads the server's configuration.", (*server).config},
-	{"command", -1, "loading stale", [3]int{}, "server", "2.8.13", "Returns detailed information about all commands.", (*server).command},
+	{"dbsize", 1, "readonly fast", [3]int{}, "server", "1.0.0", "How many keys there are.", (*server).dbSize},
+	{"flushall", -1, "write", [3]int{}, "server", "1.0.0", "Removes all keys.", (*server).flush},
+	{"flushdb", -1, "write", [3]int{}, "server", "1.0.0", "Removes all keys.", (*server).flush},
+	{"info", -1, "loading stale", [3]int{}, "server", "1.0.0", "Figures of the server, its memory and its keys.", (*server).info},
+	{"config", -2, "admin loading stale", [3]int{}, "server", "2.0.0", "Reads settings.", (*server).config},
+	{"command", -1, "loading stale", [3]int{}, "server", "2.8.13", "Describes the commands.", (*server).command},
 }
 
 func (s *server) dbSize(conn redcon.Conn, _ [][]byte) { conn.WriteInt(s.table.Len()) }

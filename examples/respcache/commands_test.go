@@ -237,7 +237,7 @@ var scripts = map[string]string{
 		CONFIG NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP.
 		CONFIG RESETSTAT => +OK
 		COMMAND INFO get nosuch => [["get" :2 [+readonly +fast] :1 :1 :1 [] [] [] []] nil]
-		COMMAND DOCS nosuch echo => ["echo" ["summary" "Returns the given string." "since" "1.0.0" "group" "connection"]]
+		COMMAND DOCS nosuch echo => ["echo" ["summary" "Replies with the argument." "since" "1.0.0" "group" "connection"]]
 		COMMAND NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try COMMAND HELP.
 		COMMAND COUNT x => -ERR wrong number of arguments for 'command|count' command`,
 }

@@ -7,10 +7,10 @@ import (
 )
 
 var connectionCommands = []command{
-	{"ping", -1, "fast", [3]int{}, "connection", "1.0.0", "Returns the server's liveliness response.", (*server).ping},
-	{"echo", 2, "fast", [3]int{}, "connection", "1.0.0", "Returns the given string.", (*server).echo},
-	{"select", 2, "fast", [3]int{}, "connection", "1.0.0", "Changes the selected database; there is one, 0.", (*server).selectDatabase},
-	{"hello", -1, "fast", [3]int{}, "connection", "6.0.0", "Handshakes with the server; it speaks protocol version 2.", (*server).hello},
+	{"ping", -1, "fast", [3]int{}, "connection", "1.0.0", "Replies with PONG or the argument.", (*server).ping},
+	{"echo", 2, "fast", [3]int{}, "connection", "1.0.0", "Replies with the argument.", (*server).echo},
+	{"select", 2, "fast", [3]int{}, "connection", "1.0.0", "Chooses database 0, the only one.", (*server).selectDatabase},
+	{"hello", -1, "fast", [3]int{}, "connection", "6.0.0", "Agrees on protocol version 2.", (*server).hello},
 	{"quit", -1, "fast", [3]int{}, "connection", "1.0.0", "Closes the connection.", (*server).quit},
 }
 

@@ -9,16 +9,16 @@ import (
 )
 
 var keyCommands = []command{
-	{"del", -2, "write", manyKeys, "generic", "1.0.0", "Deletes one or more keys.", (*server).del},
-	{"unlink", -2, "write fast", manyKeys, "generic", "4.0.0", "Deletes one or more keys.", (*server).del},
-	{"exists", -2, "readonly fast", manyKeys, "generic", "1.0.0", "Determines whether one or more keys exist.", (*server).exists},
-	{"expire", -3, "write fast", oneKey, "generic", "1.0.0", "Sets the expiration time of a key in seconds.", (*server).expire},
-	{"pexpire", -3, "write fast", oneKey, "generic", "2.6.0", "Sets the expiration time of a key in milliseconds.", (*server).expire},
-	{"expireat", -3, "write fast", oneKey, "generic", "1.2.0", "Sets the expiration time of a key to a Unix timestamp.", (*server).expire},
-	{"pexpireat", -3, "write fast", oneKey, "generic", "2.6.0", "Sets the expiration time of a key to a Unix milliseconds timestamp.", (*server).expire},
-	{"ttl", 2, "readonly fast", oneKey, "generic", "1.0.0", "Returns the expiration time in seconds of a key.", (*server).ttl},
-	{"pttl", 2, "readonly fast", oneKey, "generic", "2.6.0", "Returns the expiration time in milliseconds of a key.", (*server).pttl},
-	{"persist", 2, "write fast", oneKey, "generic", "2.2.0", "Removes the expiration time of a key.", (*server).persist},
+	{"del", -2, "write", manyKeys, "generic", "1.0.0", "Removes keys.", (*server).del},
+	{"unlink", -2, "write fast", manyKeys, "generic", "4.0.0", "Removes keys, as DEL.", (*server).del},
+	{"exists", -2, "readonly fast", manyKeys, "generic", "1.0.0", "How many of the keys named are there.", (*server).exists},
+	{"expire", -3, "write fast", oneKey, "generic", "1.0.0", "Ends a key in some seconds.", (*server).expire},
+	{"pexpire", -3, "write fast", oneKey, "generic", "2.6.0", "Ends a key in some milliseconds.", (*server).expire},
+	{"expireat", -3, "write fast", oneKey, "generic", "1.2.0", "Ends a key at a Unix time in seconds.", (*server).expire},
+	{"pexpireat", -3, "write fast", oneKey, "generic", "2.6.0", "Ends a key at a Unix time in milliseconds.", (*server).expire},
+	{"ttl", 2, "readonly fast", oneKey, "generic", "1.0.0", "How many seconds a key has left.", (*server).ttl},
+	{"pttl", 2, "readonly fast", oneKey, "generic", "2.6.0", "How many milliseconds a key has left.", (*server).pttl},
+	{"persist", 2, "write fast", oneKey, "generic", "2.2.0", "Takes the end from a key.", (*server).persist},
 }
 
 func (s *server) del(conn redcon.Conn, args [][]byte) {

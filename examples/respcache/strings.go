@@ -10,20 +10,20 @@ import (
 )
 
 var stringCommands = []command{
-	{"get", 2, "readonly fast", oneKey, "string", "1.0.0", "Returns the string value of a key.", (*server).get},
-	{"set", -3, "write denyoom", oneKey, "string", "1.0.0", "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.", (*server).set},
-	{"setnx", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Sets the string value of a key only when the key doesn't exist.", (*server).setNX},
-	{"setex", 4, "write denyoom", oneKey, "string", "2.0.0", "Sets the string value and expiration time in seconds of a key.", (*server).setEX},
-	{"psetex", 4, "write denyoom", oneKey, "string", "2.6.0", "Sets the string value and expiration time in milliseconds of a key.", (*server).setEX},
-	{"getset", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Returns the previous string value of a key after setting it to a new value.", (*server).getSet},
-	{"mget", -2, "readonly fast", manyKeys, "string", "1.0.0", "Returns the string values of one or more keys.", (*server).mget},
-	{"mset", -3, "write denyoom", keyValuePairs, "string", "1.0.1", "Sets the string values of one or more keys, each atomically.", (*server).mset},
-	{"incr", 2, "write denyoom fast", oneKey, "string", "1.0.0", "Increments the integer value of a key by one.", (*server).incr},
-	{"decr", 2, "write denyoom fast", oneKey, "string", "1.0.0", "Decrements the integer value of a key by one.", (*server).decr},
-	{"incrby", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Increments the integer value of a key by a number.", (*server).incrBy},
-	{"decrby", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Decrements the integer value of a key by a number.", (*server).decrBy},
-	{"append", 3, "write denyoom fast", oneKey, "string", "2.0.0", "Appends a string to the value of a key.", (*server).append},
-	{"strlen", 2, "readonly fast", oneKey, "string", "2.2.0", "Returns the length of a string value.", (*server).strlen},
+	{"get", 2, "readonly fast", oneKey, "string", "1.0.0", "The value of a key.", (*server).get},
+	{"set", -3, "write denyoom", oneKey, "string", "1.0.0", "Stores a value; NX and XX make it conditional, EX, PX, EXAT and PXAT give it an end, GET asks for the value before.", (*server).set},
+	{"setnx", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Stores a value if the key is absent.", (*server).setNX},
+	{"setex", 4, "write denyoom", oneKey, "string", "2.0.0", "Stores a value for some seconds.", (*server).setEX},
+	{"psetex", 4, "write denyoom", oneKey, "string", "2.6.0", "Stores a value for some milliseconds.", (*server).setEX},
+	{"getset", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Stores a value and replies with the one before.", (*server).getSet},
+	{"mget", -2, "readonly fast", manyKeys, "string", "1.0.0", "The values of some keys.", (*server).mget},
+	{"mset", -3, "write denyoom", keyValuePairs, "string", "1.0.1", "Stores some values, one after the other.", (*server).mset},
+	{"incr", 2, "write denyoom fast", oneKey, "string", "1.0.0", "Adds one to an integer.", (*server).incr},
+	{"decr", 2, "write denyoom fast", oneKey, "string", "1.0.0", "Takes one from an integer.", (*server).decr},
+	{"incrby", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Adds to an integer.", (*server).incrBy},
+	{"decrby", 3, "write denyoom fast", oneKey, "string", "1.0.0", "Takes from an integer.", (*server).decrBy},
+	{"append", 3, "write denyoom fast", oneKey, "string", "2.0.0", "Adds bytes at the end of a value.", (*server).append},
+	{"strlen", 2, "readonly fast", oneKey, "string", "2.2.0", "The length of a value in bytes.", (*server).strlen},
 }
 
 func (s *server) get(conn redcon.Conn, args [][]byte) {
