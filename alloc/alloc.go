@@ -126,7 +126,8 @@ func (a *Allocator) failed(n int, err error) error {
 }
 
 // Realloc changes the length of a block to n and returns it, at the same
-// address if it fits there without leaving more than half of it unused. The
+// address if it fits there and more than half of the block is not left unused,
+// or nothing smaller can be had. The
 // first min(len(b), n) bytes stay, the others are zero. b is not to be used
 // afterwards, unless there is an error: then it is as before. A nil or empty b
 // is Alloc; n = 0 frees b.
@@ -135,19 +136,26 @@ func (a *Allocator) Realloc(b []byte, n int) ([]byte, error) {
 	switch {
 	case usable == 0 && !a.isEmptyBlock(unsafe.Pointer(unsafe.SliceData(b))):
 		panic(a.misuse("Realloc", unsafe.Pointer(unsafe.SliceData(b))))
-	case n > 0 && n <= usable && n > usable/2:
-		kept := min(len(b), n)
-		grown := blockOf(unsafe.Pointer(unsafe.SliceData(b)), n, usable)
-		clear(grown[kept:])
-		return grown, nil
+	case n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable):
+		return inPlace(b, n, usable), nil
 	}
 	moved, err := a.AllocUninit(n)
-	if err != nil {
+	switch {
+	case err != nil && n <= usable:
+		return inPlace(b, n, usable), nil
+	case err != nil:
 		return nil, err
 	}
 	clear(moved[copy(moved, b):])
 	a.Free(b)
 	return moved, nil
+}
+
+// inPlace returns the block of b with length n and zeros behind its old end.
+func inPlace(b []byte, n, usable int) []byte {
+	resized := blockOf(unsafe.Pointer(unsafe.SliceData(b)), n, usable)
+	clear(resized[min(len(b), n):])
+	return resized
 }
 
 // AllocBatch fills dst with blocks as of Alloc(n) and returns how many it could
@@ -164,8 +172,11 @@ func (a *Allocator) AllocBatch(dst [][]byte, n int) (int, error) {
 }
 
 // GoodSize returns the capacity of a block of n bytes, n >= 0: what n is
-// rounded up to.
+// rounded up to. An n that no block can have is returned as it is.
 func GoodSize(n int) int {
+	if n > maxInt-arena.PageSize {
+		return n
+	}
 	if uint(n) <= arena.MaxSmall {
 		return arena.ClassSize(arena.ClassOf(n))
 	}
@@ -183,8 +194,10 @@ func (a *Allocator) Owns(b []byte) bool {
 	return a.heap.Owns(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
-// Trim returns free memory to the system now, and says how many bytes at the
-// most. It does not reach what the magazines of other vCPUs hold.
+// Trim returns free memory to the system now, and says how many bytes. It
+// empties the caches of all vCPUs first; where the kernel offers no fence
+// (vcpu.Features), and on the assigned tier, those of the running one. When ctx
+// is done it stops between two pieces, with the error of ctx.
 func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -192,5 +205,6 @@ func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 	if a.closed {
 		return 0, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
 	}
-	return a.heap.Trim(), nil
+	released = a.heap.Trim(func() bool { return ctx.Err() == nil })
+	return released, ctx.Err()
 }

@@ -182,7 +182,7 @@ func TestRealloc(t *testing.T) {
 		if string(b) != string(want) || cap(b) != a.UsableSize(b) || cap(b) < n {
 			t.Fatalf("%d bytes: length %d, capacity %d, usable %d, or other bytes", n, len(b), cap(b), a.UsableSize(b))
 		}
-		if inPlace := n <= usable && n > usable/2; n > 0 && inPlace != (addressOf(b) == address) {
+		if inPlace := n <= usable && (n >= usable/2 || GoodSize(n) == usable); n > 0 && inPlace != (addressOf(b) == address) {
 			t.Fatalf("%d bytes in a block of %d: stays: %t", n, usable, addressOf(b) == address)
 		}
 		checkLive(t, a, cap(b))

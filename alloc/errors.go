@@ -21,7 +21,8 @@ var (
 type LimitError = arena.LimitError
 
 // MisuseError is what a call panics with that breaks the rules of manual
-// memory. Nothing was changed by it, and the allocator works as before.
+// memory. The call has changed nothing, and the allocator works as before,
+// unless the Reason says that it saw the misuse of an earlier call.
 type MisuseError struct {
 	Op     string  // the method
 	Addr   uintptr // the start of the slice

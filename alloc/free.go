@@ -1,6 +1,7 @@
 package alloc
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/arena"
@@ -26,6 +27,9 @@ func (a *Allocator) Free(b []byte) {
 			return
 		}
 		a, p = (*Allocator)(self), block
+		if outcome == rseqcs.Duplicate {
+			a.doubleFree(p)
+		}
 	}
 	a.freeSlow(p)
 }
@@ -43,12 +47,16 @@ func (a *Allocator) freeSlow(p unsafe.Pointer) {
 	class := a.heap.ClassAt(p)
 	switch {
 	case class != 0:
-		if twice := a.heap.Free(class, p); twice != nil {
+		switch twice := a.heap.Free(class, p); twice {
+		case nil:
+		case p:
+			a.doubleFree(p)
+		default:
 			panic(&MisuseError{
 				Op:     "Free",
 				Addr:   uintptr(twice),
 				Size:   arena.ClassSize(class),
-				Reason: "double free",
+				Reason: fmt.Sprintf("double free, by an earlier call, seen when %p was freed, which it is", p),
 			})
 		}
 	case a.heap.FreeLarge(p), a.isEmptyBlock(p):
@@ -57,10 +65,19 @@ func (a *Allocator) freeSlow(p unsafe.Pointer) {
 	}
 }
 
-// isEmptyBlock reports whether p is where nil or an empty slice points.
-func (a *Allocator) isEmptyBlock(p unsafe.Pointer) bool {
-	return p == nil || p == unsafe.Pointer(&emptyBlock)
+// doubleFree panics about the newest object of a magazine.
+func (a *Allocator) doubleFree(p unsafe.Pointer) {
+	panic(&MisuseError{Op: "Free", Addr: uintptr(p), Size: arena.ClassSize(a.heap.ClassAt(p)), Reason: "double free"})
 }
+
+// isEmptyBlock reports whether p is where nil or an empty slice points, ours or
+// one of Go's.
+func (a *Allocator) isEmptyBlock(p unsafe.Pointer) bool {
+	return p == nil || p == unsafe.Pointer(&emptyBlock) || p == goEmptyBlock
+}
+
+// goEmptyBlock is where Go's empty slices without an array point to.
+var goEmptyBlock = unsafe.Pointer(unsafe.SliceData([]byte{}))
 
 // misuse describes a call with an address at which no block in use starts.
 func (a *Allocator) misuse(op string, p unsafe.Pointer) *MisuseError {

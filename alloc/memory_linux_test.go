@@ -67,7 +67,7 @@ func TestTrimReturnsMemory(t *testing.T) {
 // TestNothingIsLeftBehind opens and closes allocators, with blocks in use.
 func TestNothingIsLeftBehind(t *testing.T) {
 	cycle := func() {
-		a, err := New(Options{Reserve: 1 << 30})
+		a, err := New(Options{Reserve: 256 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}

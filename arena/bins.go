@@ -75,6 +75,16 @@ func (b *bins) findIn(t *spanTable, bin int, pages uint32, tries int) (best uint
 	return best
 }
 
+// last returns a span of the last bin that has one, or 0.
+func (b *bins) last() uint32 {
+	for word := len(b.occupied) - 1; word >= 0; word-- {
+		if b.occupied[word] != 0 {
+			return b.lists[word*64+bits.Len64(b.occupied[word])-1].first
+		}
+	}
+	return 0
+}
+
 // next returns the first bin from bin on that is not empty, or binCount.
 func (b *bins) next(bin int) int {
 	for word := bin / 64; word < len(b.occupied); word++ {

@@ -31,11 +31,13 @@ func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
 		c.mu.Unlock()
 		page, err := h.newSpan(class)
 		c.mu.Lock()
-		if err != nil {
+		switch {
+		case err == nil:
+			c.spans++
+			c.partial.push(&h.spans, page)
+		case c.partial.first == 0:
 			return 0, err
 		}
-		c.spans++
-		c.partial.push(&h.spans, page)
 	}
 	n := 0
 	for n < len(into) && c.partial.first != 0 {

@@ -113,7 +113,7 @@ func TestOpenWithoutAddresses(t *testing.T) {
 				return err
 			}
 			var h Heap
-			err = h.Open("test", 1<<30, 0)
+			err = h.Open("test", 256<<20, 0)
 			restore()
 			if !errors.Is(err, ErrNoMemory) {
 				return fmt.Errorf("%d bytes of addresses: %w", more, err)
@@ -133,7 +133,7 @@ func TestBackFails(t *testing.T) {
 	const blockSize, room = 1 << 20, 64 << 20
 	inChild(t, func() error {
 		var h Heap
-		if err := h.Open("test", 1<<30, 0); err != nil {
+		if err := h.Open("test", 256<<20, 0); err != nil {
 			return err
 		}
 		restore, err := limitTo(unix.RLIMIT_DATA, "VmData", room)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
@@ -14,6 +15,7 @@ import (
 // methods but Close may be called from any goroutine.
 type Heap struct {
 	// What the fast path reads comes first, on one cache line.
+
 	base    unsafe.Pointer // of the range
 	size    uintptr        // bytes of it that are in the page map
 	pageMap pageMap
@@ -22,11 +24,13 @@ type Heap struct {
 	// to package alloc, whose fast paths end here.
 	Magazines rseqcs.Stack
 
-	spans    spanTable
-	pages    pageHeap
-	large    largeStats
-	transfer [classCount]transfer
-	central  [classCount]central
+	pageMapMemory osmem.Range
+	spans         spanTable
+	pages         pageHeap
+	large         largeStats
+	draining      sync.Mutex // reclaim, one at a time
+	transfer      [classCount]transfer
+	central       [classCount]central
 }
 
 // Open makes h, which must be zero, an empty heap. name appears in
@@ -46,13 +50,14 @@ func (h *Heap) Open(name string, reserve, limit int64) error {
 			return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 		}
 	}
-	stack, err := rseqcs.NewStack(name, magazines())
+	stack, err := rseqcs.NewStack(name, magazines(limit))
 	if err != nil {
 		h.unmap()
 		return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 	}
 	h.Magazines = *stack
 	h.pages.spans = &h.spans
+	h.pages.arrived.L = &h.pages.mu
 	h.pages.top = firstPage
 	h.pages.limit = math.MaxInt64 >> pageShift
 	if limit > 0 {
@@ -72,7 +77,7 @@ func (h *Heap) reserve(name string, size uintptr) (err error) {
 	if h.pages.memory, err = osmem.Reserve(size, name+" heap"); err != nil {
 		return err
 	}
-	if h.pageMap.memory, err = osmem.Reserve(roundUp(pages*4), name+" page map"); err != nil {
+	if h.pageMapMemory, err = osmem.Reserve(roundUp(pages*4), name+" page map"); err != nil {
 		return err
 	}
 	if h.spans.records, err = osmem.Reserve(roundUp(pages*unsafe.Sizeof(span{})), name+" spans"); err != nil {
@@ -82,34 +87,42 @@ func (h *Heap) reserve(name string, size uintptr) (err error) {
 		return err
 	}
 	// Free looks into the page map for any address of the range.
-	if err = h.pageMap.memory.Back(h.pageMap.memory.Size); err != nil {
+	if err = h.pageMapMemory.Back(h.pageMapMemory.Size); err != nil {
 		return err
 	}
 	if err = h.spans.back(firstPage + 1); err != nil {
 		return err
 	}
 	h.base, h.size = h.pages.memory.Base, size
-	h.pageMap.entries = h.pageMap.memory.Base
+	h.pageMap.entries = h.pageMapMemory.Base
 	return nil
 }
 
 func roundUp(size uintptr) uintptr { return (size + osmem.Granule - 1) &^ (osmem.Granule - 1) }
 
-// magazines returns the capacities of the magazines: one batch at first, so
-// that classes of little use keep little.
-func magazines() []rseqcs.Capacity {
+// magazines returns the capacities of the magazines: two batches at first, so
+// that classes of little use keep little. Under a limit a class keeps at most
+// limit/limitShare bytes on each vCPU, and one object.
+func magazines(limit int64) []rseqcs.Capacity {
+	const limitShare = 1024
 	list := make([]rseqcs.Capacity, classCount)
 	for i := range list {
-		if c := &classes[i]; c.size > 0 {
-			list[i] = rseqcs.Capacity{Initial: int(min(2*c.batch, c.magazine)), Max: int(c.magazine)}
+		c := &classes[i]
+		if c.size == 0 {
+			continue
 		}
+		most := int64(c.magazine)
+		if limit > 0 {
+			most = min(most, max(1, limit/limitShare/int64(c.size)))
+		}
+		list[i] = rseqcs.Capacity{Initial: int(min(2*int64(c.batch), most)), Max: int(most)}
 	}
 	return list
 }
 
 // unmap gives all ranges back.
 func (h *Heap) unmap() error {
-	return errors.Join(h.pages.memory.Unmap(), h.pageMap.memory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap())
+	return errors.Join(h.pages.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap())
 }
 
 // Close gives all memory of the heap back to the system, blocks in use too. No

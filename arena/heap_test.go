@@ -146,7 +146,7 @@ func TestHeapModel(t *testing.T) {
 				case step%200 == 0:
 					checkQuiet(t, h, m.live)
 				case step%999 == 0:
-					h.Trim()
+					h.Trim(func() bool { return true })
 					checkQuiet(t, h, m.live)
 				}
 			}
@@ -190,7 +190,7 @@ func TestHeapConcurrent(t *testing.T) {
 			live += m.live
 		}
 		checkQuiet(t, h, live)
-		h.Trim()
+		h.Trim(func() bool { return true })
 		checkQuiet(t, h, live)
 	}
 }

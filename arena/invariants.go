@@ -209,8 +209,12 @@ func (h *pageHeap) checkInvariants() error {
 	if h.used+h.resident > h.limit {
 		return fmt.Errorf("%d pages used and %d resident exceed the limit of %d", h.used, h.resident, h.limit)
 	}
-	binned, err := h.free.checkInvariants(h.spans)
-	if err == nil && binned != freeSpans {
+	binned, err := h.backed.checkInvariants(h.spans)
+	if err != nil {
+		return err
+	}
+	bare, err := h.bare.checkInvariants(h.spans)
+	if binned += bare; err == nil && binned != freeSpans {
 		err = fmt.Errorf("%d free spans, %d in the bins", freeSpans, binned)
 	}
 	return err

@@ -13,19 +13,22 @@ import (
 // pageHeap hands out runs of pages of one range of addresses, and joins what
 // comes back with its free neighbours.
 //
-//	pages below top = used + pages of free spans
-//	backed          = used + the sum of resident of the free spans
-//	backed         <= limit
+//	pages below top = used + transit + pages of free spans
+//	backed          = used + resident <= limit
+//	resident        = the sum of resident of the free spans and of those in transit
 type pageHeap struct {
 	mu       sync.Mutex
 	memory   osmem.Range
 	spans    *spanTable
-	free     bins
+	backed   bins   // free spans with memory that can be returned to the system
+	bare     bins   // free spans without
 	top      uint32 // pages from here on were never used
 	used     int64  // pages handed out
-	resident int64  // pages of free spans that may take memory
+	resident int64  // pages that are not in use and may take memory
 	released int64  // pages returned to the system so far
 	limit    int64  // pages
+	transit  int64  // pages of free spans that are being returned, outside the lock
+	arrived  sync.Cond
 }
 
 // LimitError says that a heap would have to exceed its limit, in bytes.
@@ -54,39 +57,64 @@ var ErrTooLarge = errors.New("block too large")
 func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.used+int64(pages) > h.limit {
-		return 0, false, &LimitError{Want: int64(pages) << pageShift, InUse: h.used << pageShift, Limit: h.limit << pageShift}
-	}
 	if uint64(pages)+uint64(align) > maxPages {
 		return 0, false, fmt.Errorf("%w: a run of %d pages with an alignment of %d", ErrNoMemory, pages, align)
 	}
-	run := h.free.find(h.spans, pages+align-1)
-	if run == 0 {
-		if run, err = h.grow(pages + align - 1); err != nil {
-			return 0, false, err
+	for {
+		if h.used+int64(pages) > h.limit {
+			return 0, false, &LimitError{Want: int64(pages) << pageShift, InUse: h.used << pageShift, Limit: h.limit << pageShift}
+		}
+		run := h.find(pages + align - 1)
+		if run == 0 {
+			if run, err = h.grow(pages + align - 1); err != nil {
+				if h.await() {
+					continue
+				}
+				return 0, false, err
+			}
+		}
+		skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run) & (align - 1)
+		if h.used+int64(pages)+h.residentAfter(run, skip, pages) <= h.limit {
+			first, dirty = h.cut(run, skip, pages)
+			return first, dirty, nil
+		}
+		if !h.returnOne() && !h.await() {
+			return 0, false, &LimitError{Want: int64(pages) << pageShift, InUse: (h.used + h.resident) << pageShift, Limit: h.limit << pageShift}
 		}
 	}
-	s := h.spans.at(run)
-	skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run) & (align - 1)
-	rest := s.pages - skip - pages
-	// Which pages of a free span take memory is not known, so each part of it
-	// counts as if all of them lay there.
-	if h.used+int64(pages)+h.resident-int64(s.resident)+int64(min(skip, s.resident)+min(rest, s.resident)) > h.limit {
-		h.releaseAll()
+}
+
+// find returns a free span of at least the given length, rather one that takes
+// memory already, or 0.
+func (h *pageHeap) find(pages uint32) uint32 {
+	if run := h.backed.find(h.spans, pages); run != 0 {
+		return run
 	}
-	h.take(run)
-	resident := s.resident
-	dirty = s.dirty
-	first = run + skip
+	return h.bare.find(h.spans, pages)
+}
+
+// residentAfter returns what resident would be if pages were cut out of a free
+// span behind the first skip ones. Which of its pages take memory is not known,
+// so what remains on either side counts as if all of it lay there.
+func (h *pageHeap) residentAfter(run, skip, pages uint32) int64 {
+	s := h.spans.at(run)
+	rest := s.pages - skip - pages
+	return h.resident - int64(s.resident) + int64(min(skip, s.resident)) + int64(min(rest, s.resident))
+}
+
+// cut takes pages out of a free span, behind the first skip ones.
+func (h *pageHeap) cut(run, skip, pages uint32) (first uint32, dirty bool) {
+	s := *h.take(run)
+	first, rest := run+skip, s.pages-skip-pages
 	h.spans.at(first).pages = pages
 	h.used += int64(pages)
 	if skip > 0 {
-		h.put(run, skip, min(skip, resident), dirty)
+		h.put(run, span{pages: skip, resident: min(skip, s.resident), dirty: s.dirty})
 	}
 	if rest > 0 {
-		h.put(first+pages, rest, min(rest, resident), dirty)
+		h.put(first+pages, span{pages: rest, resident: min(rest, s.resident), dirty: s.dirty})
 	}
-	return first, dirty, nil
+	return first, s.dirty
 }
 
 // grow makes a free span of at least the given length out of pages that were
@@ -108,7 +136,7 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	if err := h.memory.Back(uintptr(top) << pageShift); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
-	first = h.put(h.top, count, 0, false)
+	first = h.put(h.top, span{pages: count})
 	h.top = top
 	return first, nil
 }
@@ -120,34 +148,44 @@ func (h *pageHeap) release(first uint32, dirty bool) {
 	defer h.mu.Unlock()
 	pages := h.spans.at(first).pages
 	h.used -= int64(pages)
-	h.put(first, pages, pages, dirty)
+	h.put(first, span{pages: pages, resident: pages, dirty: dirty})
 }
 
-// put joins a run with its free neighbours, files it, and returns the first
-// page of the whole.
-func (h *pageHeap) put(first, pages, resident uint32, dirty bool) uint32 {
+// put joins a run, of which it is told pages, resident, dirty and stuck, with
+// its free neighbours, files it, and returns the first page of the whole.
+func (h *pageHeap) put(first uint32, run span) uint32 {
 	if before := h.freeBefore(first); before != 0 {
-		s := h.take(before)
-		first, pages = before, pages+s.pages
-		resident, dirty = resident+s.resident, dirty || s.dirty
+		first = before
+		run = joined(run, *h.take(before))
 	}
-	if after := first + pages; after < h.top && h.spans.at(after).state == spanFree {
-		s := h.take(after)
-		pages += s.pages
-		resident, dirty = resident+s.resident, dirty || s.dirty
-		s.state = spanNone
+	if after := first + run.pages; after < h.top && h.spans.at(after).state == spanFree {
+		run = joined(run, *h.take(after))
 	}
-	*h.spans.at(first) = span{pages: pages, resident: resident, state: spanFree, dirty: dirty}
-	h.spans.at(first + pages - 1).head = first
-	h.resident += int64(resident)
-	h.free.insert(h.spans, first)
+	run.state = spanFree
+	*h.spans.at(first) = run
+	h.spans.at(first + run.pages - 1).head = first
+	h.resident += int64(run.resident)
+	h.binsOf(&run).insert(h.spans, first)
 	return first
+}
+
+// joined returns the record of two neighbours as one.
+func joined(a, b span) span {
+	return span{pages: a.pages + b.pages, resident: a.resident + b.resident, dirty: a.dirty || b.dirty}
+}
+
+// binsOf returns where a free span belongs.
+func (h *pageHeap) binsOf(s *span) *bins {
+	if s.resident > 0 && !s.stuck {
+		return &h.backed
+	}
+	return &h.bare
 }
 
 // take removes a free span from the bins.
 func (h *pageHeap) take(first uint32) *span {
 	s := h.spans.at(first)
-	h.free.remove(h.spans, first)
+	h.binsOf(s).remove(h.spans, first)
 	h.spans.at(first + s.pages - 1).head = 0
 	h.resident -= int64(s.resident)
 	s.state = spanNone
@@ -162,25 +200,51 @@ func (h *pageHeap) freeBefore(page uint32) uint32 {
 	return h.spans.at(page - 1).head
 }
 
-// releaseAll returns the memory of all free spans to the system and reports how
-// many pages that were at the most. What the system refuses stays as it is.
-func (h *pageHeap) releaseAll() (pages int64) {
-	for bin := h.free.next(0); bin < binCount; bin = h.free.next(bin + 1) {
-		for page := h.free.lists[bin].first; page != 0; page = h.spans.at(page).next {
-			s := h.spans.at(page)
-			if s.resident == 0 {
-				continue
-			}
-			zeroed, err := h.memory.Release(uintptr(page)<<pageShift, uintptr(s.pages)<<pageShift)
-			if err != nil {
-				continue
-			}
-			s.dirty = s.dirty && !zeroed
-			pages += int64(s.resident)
-			h.resident -= int64(s.resident)
-			s.resident = 0
-		}
+// returnOne returns the memory of one free span to the system, one of the
+// longest, and reports whether there was one. The lock is not held meanwhile, so
+// what the caller knew of free spans is out of date afterwards. What the system
+// does not take, or what shares an OS page with a span in use, stays resident.
+func (h *pageHeap) returnOne() bool {
+	page := h.backed.last()
+	if page == 0 {
+		return false
 	}
-	h.released += pages
-	return pages
+	s := *h.take(page)
+	h.resident += int64(s.resident)
+	h.transit += int64(s.pages)
+	h.mu.Unlock()
+	bytes, zeroed, err := h.memory.Release(uintptr(page)<<pageShift, uintptr(s.pages)<<pageShift)
+	h.mu.Lock()
+	h.resident -= int64(s.resident)
+	h.transit -= int64(s.pages)
+	if err == nil {
+		returned := min(s.resident, uint32(bytes>>pageShift))
+		h.released += int64(returned)
+		s.resident -= returned
+		s.dirty = s.dirty && !zeroed
+	}
+	s.stuck = s.resident > 0
+	h.put(page, s)
+	h.arrived.Broadcast()
+	return true
+}
+
+// await waits for a span in transit to arrive, and reports whether one was.
+func (h *pageHeap) await() bool {
+	if h.transit == 0 {
+		return false
+	}
+	h.arrived.Wait()
+	return true
+}
+
+// trim returns the memory of free spans to the system until more says no, and
+// reports how many pages it returned.
+func (h *pageHeap) trim(more func() bool) (pages int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.released
+	for more() && h.returnOne() {
+	}
+	return h.released - before
 }

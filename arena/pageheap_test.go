@@ -28,7 +28,7 @@ func TestPageHeapModel(t *testing.T) {
 				m.release(len(m.runs) - 1)
 			}
 			mustHold(t, m.heap.checkInvariants())
-			if free := m.heap.free.find(m.heap.spans, 1); m.heap.used != 0 || m.heap.top > firstPage && m.heap.spans.at(free).pages != m.heap.top-firstPage {
+			if free := m.heap.find(1); m.heap.used != 0 || m.heap.top > firstPage && m.heap.spans.at(free).pages != m.heap.top-firstPage {
 				t.Errorf("all is free: %d pages used, a free span of %d of %d", m.heap.used, m.heap.spans.at(free).pages, m.heap.top-firstPage)
 			}
 		})
@@ -163,7 +163,7 @@ func (m *pageModel) release(i int) {
 func (m *pageModel) releaseAll() {
 	m.t.Helper()
 	resident, before := m.heap.resident, m.heap.released
-	if got := m.heap.releaseAll(); got != resident || m.heap.resident != 0 || m.heap.released != before+got {
+	if got := m.heap.trim(func() bool { return true }); got != resident || m.heap.resident != 0 || m.heap.released != before+got {
 		m.t.Fatalf("%d pages returned of %d, %d are left, %d in all after %d", got, resident, m.heap.resident, m.heap.released, before)
 	}
 	for _, run := range m.runs {

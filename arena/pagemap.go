@@ -3,8 +3,6 @@ package arena
 import (
 	"sync/atomic"
 	"unsafe"
-
-	"github.com/vcpualloc/vcpualloc/internal/osmem"
 )
 
 // pageMap tells of every page of the range, with one load, what lies on it. An
@@ -20,7 +18,6 @@ import (
 // time misuses it.
 type pageMap struct {
 	entries unsafe.Pointer // []uint32
-	memory  osmem.Range
 }
 
 const (

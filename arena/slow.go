@@ -16,7 +16,8 @@ func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 		return object, nil
 	}
 	object, err := h.refill(class)
-	if err != nil && h.reclaim() > 0 {
+	if err != nil {
+		h.reclaim(int64(classes[class].pages) << pageShift)
 		object, err = h.refill(class)
 	}
 	return object, err
@@ -79,28 +80,6 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 	return twice
 }
 
-// reclaim moves what the transfer caches and this vCPU's magazines hold back to
-// the spans, so that whole spans become free, and returns how many objects
-// that were.
-func (h *Heap) reclaim() (moved int) {
-	var array [maxBatch]unsafe.Pointer
-	for class := range uint8(classCount) {
-		if class == 0 {
-			continue
-		}
-		for {
-			n := h.transfer[class].take(array[:])
-			n += h.Magazines.PopBatch(int(class), array[n:])
-			if n == 0 {
-				break
-			}
-			h.giveObjects(class, array[:n])
-			moved += n
-		}
-	}
-	return moved
-}
-
 // AllocLarge returns a block of whole pages for n bytes, n > 0, whose address
 // is a multiple of align, a power of two. dirty tells that it may hold old
 // bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge.
@@ -110,7 +89,8 @@ func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err e
 		return nil, false, fmt.Errorf("%w: %d bytes with an alignment of %d in a range of %d", ErrTooLarge, n, align, h.size)
 	}
 	page, dirty, err := h.pages.alloc(uint32(pages), uint32(alignPages))
-	if err != nil && h.reclaim() > 0 {
+	if err != nil {
+		h.reclaim(int64(pages) << pageShift)
 		page, dirty, err = h.pages.alloc(uint32(pages), uint32(alignPages))
 	}
 	if err != nil {
@@ -180,12 +160,10 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 	}
 }
 
-// Trim returns the memory of free pages to the system, after it has moved what
-// the caches of this vCPU and the transfer caches hold back to the spans. It
-// returns how many bytes that were at the most.
-func (h *Heap) Trim() int64 {
-	h.reclaim()
-	h.pages.mu.Lock()
-	defer h.pages.mu.Unlock()
-	return h.pages.releaseAll() << pageShift
+// Trim returns the memory of free pages to the system until more says no, after
+// it has moved what the caches hold back to the spans. It returns how many bytes
+// that were.
+func (h *Heap) Trim(more func() bool) int64 {
+	h.reclaim(0)
+	return h.pages.trim(more) << pageShift
 }

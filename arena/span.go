@@ -32,7 +32,8 @@ type span struct {
 	state      spanState
 	class      uint8
 	dirty      bool // free: some byte may not be zero
-	_          [5]byte
+	stuck      bool // free: the system did not take all of its memory
+	_          [4]byte
 }
 
 // spanTable holds a record for every page, and a bit for every eight bytes of

@@ -31,7 +31,7 @@ type Stats struct {
 	Tails          int64 // ends of spans, too short for an object
 	PageHeapFree   int64 // free pages that may take memory
 	Released       int64 // returned to the system since the start
-	Metadata       int64 // tables, as far as they are backed
+	Metadata       int64 // tables and magazines, as far as they were ever used
 	LargeBlocks    int64 // number of blocks above MaxSmall
 	Classes        [ClassCount]ClassStats
 }
@@ -58,12 +58,12 @@ func (h *Heap) Stats() *Stats {
 	if limit := p.limit << pageShift; limit > 0 && p.limit < maxPages {
 		s.Limit = limit
 	}
-	tables := []int64{int64(h.pageMap.memory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size)}
+	tables := []int64{int64(h.pageMapMemory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size)}
 	s.Reserved = int64(p.memory.Size) + h.Magazines.Reserved()
 	for _, size := range tables {
 		s.Reserved += size
 	}
-	s.Metadata = int64(p.top)*4 + int64(h.spans.records.Backed) + int64(h.spans.bitmaps.Backed)
+	s.Metadata = h.Magazines.Footprint() + int64(p.top)*4 + int64(h.spans.records.Backed) + int64(h.spans.bitmaps.Backed)
 	return s
 }
 

@@ -149,10 +149,10 @@ func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, val
 // reading is what Value promises, so the race detector need not know.
 //
 //go:norace
-func addAssigned(cells unsafe.Pointer, delta uintptr) uintptr {
+func addAssigned(cells unsafe.Pointer, delta int64) uintptr {
 	result := uintptr(kept)
 	if p := procpin.Pin(); p < int(*rowCount(cells)) {
-		*(*uintptr)(unsafe.Add(cells, p<<cellShift)) += delta
+		*(*int64)(unsafe.Add(cells, p<<cellShift)) += delta
 		result = stored
 	}
 	procpin.Unpin()

@@ -28,7 +28,7 @@ type cell struct {
 
 // Add adds delta.
 func (c *Counter) Add(delta int64) {
-	if cells := atomic.LoadPointer(&c.cells); cells != nil && run.add(cells, uintptr(delta)) == stored {
+	if cells := atomic.LoadPointer(&c.cells); cells != nil && run.add(cells, delta) == stored {
 		return
 	}
 	c.addSlow(delta)
@@ -40,7 +40,7 @@ func (c *Counter) addSlow(delta int64) {
 	if o == &pinned {
 		cells = unsafe.Pointer(&c.ps[1])
 	}
-	if o.add(cells, uintptr(delta)) != stored {
+	if o.add(cells, delta) != stored {
 		c.rest.Add(delta)
 	}
 }

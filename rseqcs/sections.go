@@ -62,7 +62,7 @@ type operations struct {
 	popBatch  func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 	pushBatch func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 	setHeader func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uint64) uintptr
-	add       func(cells unsafe.Pointer, delta uintptr) uintptr
+	add       func(cells unsafe.Pointer, delta int64) uintptr
 }
 
 type (

@@ -21,7 +21,7 @@
 //	R10       restarts left                 entry, abort
 //	R11       current                       its load, commit
 //	R12       object, sum or slots          its load, commit
-//	R13       scratch
+//	R13       scratch, of ABORT too
 
 // popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
@@ -55,8 +55,9 @@ none:
 	RET
 	SIGNATURE
 abort: // ABORT
+	LEAQ  ·aborts(SB), R13
 	LOCK
-	INCQ  ·aborts(SB)
+	INCQ  (R13)
 	DECL  R10
 	JNE   again
 	XORL  AX, AX
@@ -103,8 +104,9 @@ none:
 	RET
 	SIGNATURE
 abort: // ABORT
+	LEAQ ·aborts(SB), R13
 	LOCK
-	INCQ ·aborts(SB)
+	INCQ (R13)
 	DECL R10
 	JNE  again
 	MOVL $const_full, AX
@@ -153,8 +155,9 @@ none:
 	RET
 	SIGNATURE
 abort: // ABORT
+	LEAQ ·aborts(SB), R13
 	LOCK
-	INCQ ·aborts(SB)
+	INCQ (R13)
 	DECL R10
 	JNE  again
 	XORL AX, AX
@@ -203,8 +206,9 @@ none:
 	RET
 	SIGNATURE
 abort: // ABORT
+	LEAQ ·aborts(SB), R13
 	LOCK
-	INCQ ·aborts(SB)
+	INCQ (R13)
 	DECL R10
 	JNE  again
 	XORL AX, AX
@@ -242,8 +246,9 @@ none:
 	RET
 	SIGNATURE
 abort: // ABORT
+	LEAQ ·aborts(SB), R13
 	LOCK
-	INCQ ·aborts(SB)
+	INCQ (R13)
 	DECL R10
 	JNE  again
 	XORL AX, AX
@@ -281,8 +286,9 @@ none:
 	RET
 	SIGNATURE
 abort: // ABORT
+	LEAQ ·aborts(SB), R13
 	LOCK
-	INCQ ·aborts(SB)
+	INCQ (R13)
 	DECL R10
 	JNE  again
 	XORL AX, AX

@@ -96,7 +96,7 @@ func registerCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		popBatch:  regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[popBatchSection]),
 		pushBatch: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[pushBatchSection]),
 		setHeader: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uint64) uintptr](entries[setHeaderSection]),
-		add:       regcall.Of[func(unsafe.Pointer, uintptr) uintptr](entries[addSection]),
+		add:       regcall.Of[func(unsafe.Pointer, int64) uintptr](entries[addSection]),
 	}
 }
 
@@ -118,8 +118,8 @@ func stackCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		setHeader: func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uint64) uintptr {
 			return uintptr(regcall.Call(entries[setHeaderSection], base, class, nil, uintptr(value)))
 		},
-		add: func(cells unsafe.Pointer, delta uintptr) uintptr {
-			return uintptr(regcall.Call(entries[addSection], cells, delta, nil, 0))
+		add: func(cells unsafe.Pointer, delta int64) uintptr {
+			return uintptr(regcall.Call(entries[addSection], cells, uintptr(delta), nil, 0))
 		},
 	}
 }

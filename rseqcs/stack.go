@@ -3,7 +3,6 @@ package rseqcs
 import (
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -231,25 +230,40 @@ func (s *Stack) Len(slab, class int) int {
 	return int(current-s.classes[class].begin) / slotSize
 }
 
+// Footprint returns how many bytes of the slabs were ever used, about: the
+// slots of the classes that a vCPU or P has set up, as far as their ends.
+func (s *Stack) Footprint() (bytes int64) {
+	for slab := range s.vcpuSlabs + s.pSlabs {
+		used := false
+		for class, c := range s.classes {
+			h := headerAt(s.slab(slab), uintptr(class))
+			if atomic.LoadUint32(&h.current) != 0 {
+				used = true
+				bytes += int64(atomic.LoadUint32(&h.end) - c.begin)
+			}
+		}
+		if used {
+			bytes += int64(len(s.classes) * headerSize)
+		}
+	}
+	return bytes
+}
+
 // Reserved returns the address space that the stack takes, in bytes.
 func (s *Stack) Reserved() int64 { return int64(s.memory.Size) }
 
 // Close gives the memory of the stack back. No other method may run meanwhile.
 // Later TryPop and TryPush find nothing there; the others must not be called.
 func (s *Stack) Close() error {
-	empty, err := closedStack()
-	if err != nil {
-		return err
-	}
-	s.base = empty.base
+	s.base = unsafe.Pointer(&closed[controlSize])
 	if err := s.memory.Unmap(); err != nil {
 		return fmt.Errorf("rseqcs: %w", err)
 	}
 	return nil
 }
 
-// closedStack is what all closed stacks look like: no class was ever set up.
-var closedStack = sync.OnceValues(func() (*Stack, error) { return NewStack("closed", nil) })
+// closed is the control words of a row without a slab.
+var closed [2 * controlSize]byte
 
 // hide keeps an array of the caller on its stack: the operations are called
 // through variables, of which the compiler must assume the worst. None of them

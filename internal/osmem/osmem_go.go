@@ -34,10 +34,10 @@ func (r *Range) Back(size uintptr) error {
 	return nil
 }
 
-// Release zeroes the bytes; the Go heap keeps the memory.
-func (r *Range) Release(offset, size uintptr) (zeroed bool, err error) {
+// Release zeroes the bytes; the Go heap keeps the memory, which is not told.
+func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, err error) {
 	clear(r.Bytes(offset, size))
-	return true, nil
+	return size, true, nil
 }
 
 // Unmap lets the collector have the memory.

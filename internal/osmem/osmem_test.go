@@ -85,9 +85,12 @@ func TestRelease(t *testing.T) {
 	} {
 		memory := r.Bytes(0, size)
 		fill(memory, 9)
-		zeroed, err := r.Release(part.offset, part.size)
+		returned, zeroed, err := r.Release(part.offset, part.size)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if whole := part.offset%Granule == 0 && part.size%Granule == 0; returned > part.size || whole && returned != part.size || !whole && zeroed {
+			t.Errorf("%+v: %d bytes returned, zeroed: %t", part, returned, zeroed)
 		}
 		released := r.Bytes(part.offset, part.size)
 		if isZero := bytes.Equal(released, make([]byte, part.size)); zeroed && !isZero {

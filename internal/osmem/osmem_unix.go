@@ -37,18 +37,18 @@ func (r *Range) Back(size uintptr) error {
 
 // Release returns the memory behind size bytes at offset to the system and
 // keeps the addresses usable. OS pages that lie only partly in these bytes
-// stay. It reports whether all of the bytes are zero now. After an error
-// nothing has changed.
-func (r *Range) Release(offset, size uintptr) (zeroed bool, err error) {
+// stay. It reports how many bytes were returned and whether all of the bytes
+// read as zero now. After an error nothing has changed.
+func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, err error) {
 	page := uintptr(unix.Getpagesize())
 	first, end := (offset+page-1)&^(page-1), (offset+size)&^(page-1)
 	if first >= end {
-		return false, nil
+		return 0, false, nil
 	}
 	if err := unix.Madvise(r.Bytes(first, end-first), unix.MADV_DONTNEED); err != nil {
-		return false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), err)
+		return 0, false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), err)
 	}
-	return releaseZeroes && first == offset && end == offset+size, nil
+	return end - first, releaseZeroes && end-first == size, nil
 }
 
 // Unmap gives the whole range back. The range is empty afterwards.

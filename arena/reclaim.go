@@ -1,0 +1,45 @@
+package arena
+
+import "unsafe"
+
+// worthDraining is the share of the limit that other vCPUs' magazines must hold
+// before reclaim stops them: draining costs everyone a refill, and it takes the
+// freeing of that much memory until it is worth it again.
+const worthDraining = 16
+
+// reclaim moves the free objects of the caches back to the spans, so that whole
+// spans become free: of the transfer caches, of this vCPU's magazines, and, if
+// they hold enough for it to help, of all the others'. want is how many bytes
+// the caller needs; 0 means all that can be had.
+func (h *Heap) reclaim(want int64) {
+	// One at a time: what a second one would find is in the hands of the first.
+	h.draining.Lock()
+	defer h.draining.Unlock()
+	for class := uint8(1); class < classCount; class++ {
+		var array [maxBatch]unsafe.Pointer
+		for {
+			n := h.transfer[class].take(array[:])
+			n += h.Magazines.PopBatch(int(class), array[n:])
+			if n == 0 {
+				break
+			}
+			h.giveObjects(class, array[:n])
+		}
+	}
+	if held := h.heldByVCPUs(); held > 0 && held >= max(want, h.pages.limit<<pageShift/worthDraining) || want == 0 {
+		h.Magazines.Drain(func(class int, objects []unsafe.Pointer) {
+			h.giveObjects(uint8(class), objects)
+		})
+	}
+}
+
+// heldByVCPUs returns the bytes of free objects in all magazines.
+func (h *Heap) heldByVCPUs() (bytes int64) {
+	slabs, _ := h.Magazines.Slabs()
+	for class := 1; class < classCount; class++ {
+		for slab := range slabs {
+			bytes += int64(h.Magazines.Len(slab, class)) * int64(classes[class].size)
+		}
+	}
+	return bytes
+}
