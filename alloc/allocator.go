@@ -21,8 +21,9 @@ type Options struct {
 
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
-	// Default: four times the machine's memory, at least 16 GiB. Limits: 16 MiB
-	// to 4 TiB. (Where addresses have 32 bits: 512 MiB is default and limit.)
+	// Default: four times the machine's memory, at least 16 GiB, and at most a
+	// quarter of RLIMIT_AS. Limits: 16 MiB to 4 TiB. (Where addresses have 32
+	// bits: 512 MiB is default and limit.)
 	Reserve int64
 }
 
@@ -60,11 +61,15 @@ func New(o Options) (*Allocator, error) {
 }
 
 // defaultReserve returns four times the memory of the machine in bytes, a power
-// of two: room for blocks that are freed in an unlucky order.
+// of two: room for blocks that are freed in an unlucky order. Of a bounded
+// address space it leaves three quarters to others.
 func defaultReserve() int64 {
 	reserve := min(int64(16<<30), arena.MaxReserve)
 	for reserve < 4*machineMemory() && reserve < arena.MaxReserve {
 		reserve *= 2
+	}
+	if bound := addressSpace(); bound > 0 {
+		reserve = min(reserve, max(bound/4, arena.MinReserve))
 	}
 	return reserve
 }

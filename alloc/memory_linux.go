@@ -10,3 +10,13 @@ func machineMemory() int64 {
 	}
 	return int64(uint64(info.Totalram) * uint64(info.Unit))
 }
+
+// addressSpace returns how much address space the process may have in bytes, or
+// 0 for no bound (RLIMIT_AS).
+func addressSpace() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_AS, &limit) != nil || limit.Cur > 1<<62 {
+		return 0
+	}
+	return int64(limit.Cur)
+}

@@ -130,7 +130,8 @@ func TestGiveObjectsTwice(t *testing.T) {
 		t.Fatalf("%d pages used, want none", h.pages.used)
 	}
 	objects := takeAllSpans(t, h, other)
-	give(array[3], array[3])
+	give(array[3], array[3]) // in the middle of an object of the other class
+	give(array[0], array[0]) // at the start of one
 	if large, _, err := h.AllocLarge(PageSize, 1); err != nil {
 		t.Fatal(err)
 	} else {

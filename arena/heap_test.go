@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // heapModel is what one goroutine has of a heap.
@@ -272,28 +273,65 @@ func TestHeapLimit(t *testing.T) {
 // hold before it refuses. It tries until the thread has stayed on one vCPU.
 func TestHeapReclaims(t *testing.T) {
 	const limit = 2 << 20
-	var err error
-	for range 100 {
-		h := openHeap(t, MinReserve, limit)
-		steady.OnOneVCPU(t, func() {
-			class := ClassOf(32 << 10)
-			blocks := make([]unsafe.Pointer, limit>>15)
-			for i := range blocks {
-				if blocks[i], err = h.Alloc(class); err != nil {
-					t.Fatal(err)
+	for name, alloc := range map[string]func(h *Heap) error{
+		"large": func(h *Heap) error { _, _, err := h.AllocLarge(limit, 1); return err },
+		"small": func(h *Heap) error { _, err := h.Alloc(ClassOf(100)); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var err error
+			for range 100 {
+				h := openHeap(t, MinReserve, limit)
+				steady.OnOneVCPU(t, func() {
+					fillCaches(t, h, ClassOf(32<<10), limit>>15)
+					err = alloc(h)
+				})
+				if err == nil {
+					return
 				}
 			}
-			for _, block := range blocks {
-				h.Free(class, block)
-			}
-			if s := h.Stats(); s.CachedVCPU == 0 || s.CachedTransfer == 0 {
-				t.Fatalf("no caches hold anything: %+v", *s)
-			}
-			_, _, err = h.AllocLarge(limit, 1)
+			t.Fatalf("all blocks are free, but in the last try: %v", err)
 		})
-		if err == nil {
-			return
+	}
+}
+
+// fillCaches allocates blocks of a class and frees all of them.
+func fillCaches(t *testing.T, h *Heap, class uint8, count int) {
+	t.Helper()
+	blocks := make([]unsafe.Pointer, count)
+	for i := range blocks {
+		var err error
+		if blocks[i], err = h.Alloc(class); err != nil {
+			t.Fatal(err)
 		}
 	}
-	t.Fatalf("all blocks are free, but in the last try: %v", err)
+	for _, block := range blocks {
+		h.Free(class, block)
+	}
+	if s := h.Stats(); s.CachedVCPU == 0 || s.CachedTransfer == 0 {
+		t.Fatalf("no caches hold anything: %+v", *s)
+	}
+}
+
+// TestHeapWithoutMagazines works as a thread does that has no slab, or has
+// changed its vCPU between two steps: a magazine without any room.
+func TestHeapWithoutMagazines(t *testing.T) {
+	h := openHeap(t, MinReserve, 0)
+	none, err := rseqcs.NewStack("test", make([]rseqcs.Capacity, classCount))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Magazines.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.Magazines = *none
+	m := &heapModel{t: t, random: steady.Random(t), heap: h, most: 4 << 20}
+	for step := range 5000 {
+		if m.step(); step%100 == 0 {
+			checkQuiet(t, h, m.live)
+		}
+	}
+	for len(m.blocks) > 0 {
+		m.free(0)
+	}
+	checkQuiet(t, h, 0)
 }

@@ -3,6 +3,7 @@ package arena
 import (
 	"errors"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,32 +46,41 @@ func TestLargeRefuses(t *testing.T) {
 	checkQuiet(t, h, 0)
 }
 
-// TestFreeLargeOnce frees the same block from many goroutines at once: one of
-// them does it.
+// TestFreeLargeOnce frees the same block from several goroutines at once, which
+// wait for it without sleeping: one of them does it.
 func TestFreeLargeOnce(t *testing.T) {
-	const goroutines = 4
+	const goroutines, rounds = 2, 100_000
 	h := openHeap(t, MinReserve, 0)
-	for round := range 2000 {
-		block, _, err := h.AllocLarge(PageSize*(1+round%5), 1)
+	var block atomic.Pointer[byte]
+	var round, done, freed atomic.Int64
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			for next := int64(1); next <= rounds; next++ {
+				for round.Load() < next {
+					runtime.Gosched()
+				}
+				if h.FreeLarge(unsafe.Pointer(block.Load())) {
+					freed.Add(1)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	for next := int64(1); next <= rounds; next++ {
+		p, _, err := h.AllocLarge(PageSize, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var freed atomic.Int32
-		var ready, all sync.WaitGroup
-		ready.Add(goroutines)
-		for range goroutines {
-			all.Go(func() {
-				ready.Done()
-				ready.Wait()
-				if h.FreeLarge(block) {
-					freed.Add(1)
-				}
-			})
+		block.Store((*byte)(p))
+		round.Store(next)
+		for done.Load() < next*goroutines {
+			runtime.Gosched()
 		}
-		all.Wait()
-		if freed.Load() != 1 {
-			t.Fatalf("round %d: freed by %d goroutines", round, freed.Load())
-		}
+	}
+	all.Wait()
+	if freed.Load() != rounds {
+		t.Errorf("%d blocks were freed %d times", rounds, freed.Load())
 	}
 	checkQuiet(t, h, 0)
 }

@@ -215,27 +215,29 @@ func isZero(memory []byte) bool {
 }
 
 // TestPageHeapGrows checks that new pages come together with the free ones
-// before them, and that the last page of the range can be had.
+// before them, no more than are needed, and that the last page of the range can
+// be had. Pages that were never used count as not resident.
 func TestPageHeapGrows(t *testing.T) {
 	const size = 2048
 	h := newPageHeap(t, size, math.MaxInt64>>pageShift)
-	first, _, err := h.alloc(growPages-3, 1)
-	if err != nil || first != firstPage {
-		t.Fatalf("page %d, %v", first, err)
-	}
-	if h.top != firstPage+growPages {
-		t.Errorf("grown to page %d, want %d", h.top, firstPage+growPages)
-	}
-	rest := uint32(size - firstPage - (growPages - 3))
-	if _, _, err := h.alloc(rest+1, 1); !errors.Is(err, ErrNoMemory) {
-		t.Errorf("one page more than there is: %v", err)
-	}
-	second, _, err := h.alloc(rest, 1)
-	if err != nil || second != first+growPages-3 || h.top != size {
-		t.Fatalf("page %d up to %d, %v", second, h.top, err)
+	at := uint32(firstPage)
+	for _, step := range []struct{ pages, top uint32 }{
+		{growPages - 3, firstPage + growPages},
+		{5, firstPage + 2*growPages},
+		{3 * growPages, firstPage + 4*growPages + 2},
+		{size - firstPage - 4*growPages - 2, size},
+	} {
+		first, dirty, err := h.alloc(step.pages, 1)
+		if err != nil || dirty || first != at || h.top != step.top || h.resident != 0 {
+			t.Fatalf("%d pages: at %d up to %d, %d resident, dirty: %t, %v; want at %d up to %d", step.pages, first, h.top, h.resident, dirty, err, at, step.top)
+		}
+		at += step.pages
+		mustHold(t, h.checkInvariants())
+		if _, _, err := h.alloc(size-at+1, 1); !errors.Is(err, ErrNoMemory) {
+			t.Errorf("one page more than there is: %v", err)
+		}
 	}
 	h.bytesOf(size-1, 1)[PageSize-1] = 1
-	mustHold(t, h.checkInvariants())
 }
 
 // TestPageHeapRefusesAbsurd asks for what no range has.

@@ -59,16 +59,31 @@ type Features struct {
 func (f Features) Has(end int) bool { return f.Size >= end }
 
 // Probe returns the features. The first call looks, registers and tests the
-// kernel for 2 to 5 ms (300 ms where sections turn out to be broken, up to 3 s
+// kernel for 10 to 30 ms (300 ms where sections turn out to be broken, up to 3 s
 // where other processes have all CPUs); later calls cost a load. It may be
 // called from any goroutine.
+//
+// It uses rseq, sched_setaffinity, sched_setattr and membarrier. A seccomp
+// filter that answers with an error leads to a lower mode and a Reason; for one
+// that kills, set VCPUALLOC_MODE=assigned, under which none of them is called.
 func Probe() Features { return *probe() }
 
 var probe = sync.OnceValue(func() *Features {
-	f := look(rseq.Find(), os.Getenv(modeVariable), selfTest)
-	f.Fence = f.Owner != rseq.None.String() && rseq.FenceError() == nil
+	limit := os.Getenv(modeVariable)
+	if limit == Assigned.String() {
+		f := look(rseq.Unused(), limit, nil)
+		f.Reason = becauseOf(Assigned)
+		return &f
+	}
+	f := look(rseq.Find(), limit, selfTest)
+	f.Fence = f.Owner != rseq.None.String() && rseq.HasFence()
 	return &f
 })
+
+// becauseOf is the reason for a mode that the environment wants.
+func becauseOf(limit Mode) string {
+	return fmt.Sprintf("%s=%s in the environment", modeVariable, limit)
+}
 
 // look makes the features of the ground that was found, the cap from the
 // environment and the test of the kernel.
@@ -101,7 +116,7 @@ func look(g *rseq.Ground, limit string, sound func(*rseq.Ground) error) (f Featu
 	}
 	if f.Mode > highest {
 		f.Mode = highest
-		f.Reason = fmt.Sprintf("%s=%s in the environment", modeVariable, highest)
+		f.Reason = becauseOf(highest)
 	}
 	if f.Mode == Assigned {
 		return f

@@ -120,6 +120,10 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 		return testResult{err: errNoArea}
 	}
 	restore, cpu, err := pinThread(-1)
+	if err == nil && !canBeInterrupted() {
+		restore()
+		err = errRealTime
+	}
 	if err != nil {
 		started <- -1
 		return testResult{err: err}
@@ -127,7 +131,9 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 	defer restore()
 	started <- cpu
 	before, began := threadUse(), time.Now()
-	for r.aborts < enoughAborts && r.violations == 0 {
+	var used use
+	// A signal aborts a section as well, so that aborts alone are not enough.
+	for (r.aborts < enoughAborts || used.interruptions < enoughAborts) && r.violations == 0 {
 		switch hold(g, cell) {
 		case heldAborted:
 			r.aborts++
@@ -137,7 +143,8 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 			r.err = errNoArea
 			return r
 		}
-		if used, took := threadUse().since(before), time.Since(began); used.time > patience || took > busyPatience {
+		used = threadUse().since(before)
+		if took := time.Since(began); used.time > patience || took > busyPatience {
 			if used.interruptions < enoughAborts {
 				r.err = fmt.Errorf("its thread was interrupted %d of %d times in %v, of which it ran for %v", used.interruptions, enoughAborts, took, used.time)
 			}
@@ -206,8 +213,7 @@ func exitSyscall()
 // shortenSlice asks for the shortest time slice that the scheduler gives. Since
 // Linux 6.12 a thread with a shorter slice takes the CPU as soon as it wakes up
 // instead of at the end of the other's slice, which is a matter of milliseconds;
-// earlier kernels ignore it. restore goes back
-// to the default slice.
+// earlier kernels ignore it. restore goes back to the default slice.
 func shortenSlice() (restore func()) {
 	attributes, err := unix.SchedGetAttr(0, 0)
 	if err != nil || attributes.Policy != unix.SCHED_NORMAL {
@@ -222,7 +228,18 @@ func shortenSlice() (restore func()) {
 	return func() { unix.SchedSetAttr(0, &before, 0) }
 }
 
-var errNoArea = errors.New("no two threads of this process can register rseq")
+// canBeInterrupted reports whether the running thread is scheduled in time
+// slices. One with a real-time policy keeps its CPU until it sleeps, from others
+// of the same priority too.
+func canBeInterrupted() bool {
+	attributes, err := unix.SchedGetAttr(0, 0)
+	return err != nil || attributes.Policy == unix.SCHED_NORMAL || attributes.Policy == unix.SCHED_BATCH || attributes.Policy == unix.SCHED_IDLE
+}
+
+var (
+	errNoArea   = errors.New("no two threads of this process can register rseq")
+	errRealTime = errors.New("a thread with a real-time scheduling policy is not interrupted")
+)
 
 // pinThread locks the goroutine to its thread and the thread to the given CPU,
 // or to the one it is on, and returns how to undo both.

@@ -66,8 +66,11 @@ func (w want) unusable(reason string) want {
 	return w
 }
 
-// capped is w under VCPUALLOC_MODE.
+// capped is w under VCPUALLOC_MODE. The lowest mode leaves rseq alone.
 func (w want) capped(mode vcpu.Mode) want {
+	if mode == vcpu.Assigned {
+		return none("VCPUALLOC_MODE=assigned")
+	}
 	if w.mode > mode {
 		w.mode, w.reason = mode, "VCPUALLOC_MODE="+mode.String()
 	}

@@ -11,6 +11,7 @@ import (
 
 // include/uapi/linux/membarrier.h, Linux 5.10.
 const (
+	membarrierQuery                        = 0
 	membarrierPrivateExpeditedRseq         = 1 << 7
 	membarrierRegisterPrivateExpeditedRseq = 1 << 8
 )
@@ -24,8 +25,12 @@ var fenceError = sync.OnceValue(func() error {
 	return nil
 })
 
-// FenceError returns why Fence cannot work here, or nil.
-func FenceError() error { return fenceError() }
+// HasFence reports whether the kernel says that it has fences. It registers
+// nothing, which would take milliseconds in a process with many threads.
+func HasFence() bool {
+	commands, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierQuery, 0, 0)
+	return errno == 0 && commands&membarrierPrivateExpeditedRseq != 0
+}
 
 // Fence aborts every section that any thread of this process is inside of at
 // this moment, on all CPUs, and returns when none of them is. What the caller

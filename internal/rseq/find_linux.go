@@ -34,7 +34,8 @@ var findOnce = sync.OnceValue(func() *Ground {
 	return g
 })
 
-func find() *Ground {
+// Unused returns the ground of a process that is to leave rseq alone.
+func Unused() *Ground {
 	g := &Ground{}
 	if vector, err := unix.Auxv(); err == nil {
 		for _, entry := range vector {
@@ -46,6 +47,11 @@ func find() *Ground {
 			}
 		}
 	}
+	return g
+}
+
+func find() *Ground {
+	g := Unused()
 	if isCgo() {
 		findLibc(g)
 	} else {
@@ -106,6 +112,7 @@ func findSelf(g *Ground) {
 		}
 	}
 	threads.length = max(MinLength, g.KernelSize)
+	threads.align = g.KernelAlign
 	accepted := onTwoThreads(func() bool {
 		if threadWord() == 0 {
 			registerSelf()

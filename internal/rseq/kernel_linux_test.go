@@ -160,8 +160,8 @@ func TestFieldsAreTheKernels(t *testing.T) {
 
 func TestFence(t *testing.T) {
 	g := needKernel(t)
-	if err := FenceError(); err != nil {
-		t.Skip(err)
+	if !HasFence() {
+		t.Skip("the kernel has no fence")
 	}
 	for range 10 {
 		if err := Fence(); err != nil {

@@ -61,15 +61,22 @@ func libcSymbols() (offset uintptr, size uint32, found bool, err error) {
 	}
 	defer maps.Close()
 	program, _ := os.Readlink("/proc/self/exe")
-	tried := make(map[string]bool)
+	starts := make(map[string]uintptr)
+	var files []string // libraries in front of the program, whose table can be large
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		start, path, ok := parseMapping(lines.Text())
-		if !ok || tried[path] || !mayHoldLibc(path, program) {
+		if _, known := starts[path]; !ok || known || !mayHoldLibc(path, program) {
 			continue
 		}
-		tried[path] = true // the first mapping of a file is its lowest
-		offsetAt, sizeAt := rseqSymbols(path, start)
-		if offsetAt != 0 && sizeAt != 0 {
+		starts[path] = start // the first mapping of a file is its lowest
+		if path == program {
+			files = append(files, path)
+		} else {
+			files = append([]string{path}, files...)
+		}
+	}
+	for _, path := range files {
+		if offsetAt, sizeAt := rseqSymbols(path, starts[path]); offsetAt != 0 && sizeAt != 0 {
 			return *(*uintptr)(address(offsetAt)), *(*uint32)(address(sizeAt)), true, nil
 		}
 	}

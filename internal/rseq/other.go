@@ -12,6 +12,12 @@ func Find() *Ground { return &ground }
 
 var ground = Ground{Reason: "there are no restartable sections for " + runtime.GOOS + "/" + runtime.GOARCH}
 
+// Unused returns the same.
+func Unused() *Ground { return &ground }
+
+// HasFence reports that there is none.
+func HasFence() bool { return false }
+
 // EnsureThread reports that no thread here can run sections.
 func EnsureThread() bool { return false }
 
@@ -20,9 +26,6 @@ func Field(uintptr) uint32 { return NoID }
 
 // ReadThreadStats returns zeros: there are no areas here.
 func ReadThreadStats() ThreadStats { return ThreadStats{} }
-
-// FenceError returns why there are no fences here.
-func FenceError() error { return errNoFence }
 
 // Fence returns an error: there are no sections here.
 func Fence() error { return errNoFence }

@@ -52,6 +52,7 @@ type slot struct {
 type areas struct {
 	mu            sync.Mutex
 	length        int // registered length in bytes
+	align         int // what the kernel wants in bytes, a power of two; areaAlign if less
 	slots         []slot
 	free          []int32         // indices of free slots
 	byTID         map[int32]int32 // index of the slot of a thread
@@ -61,6 +62,9 @@ type areas struct {
 }
 
 var threads areas
+
+// areaAlign is the alignment that every kernel so far takes, in bytes.
+const areaAlign = 64
 
 // firstSlots is how many slots the first growth makes; each later one doubles.
 const firstSlots = 64
@@ -140,7 +144,10 @@ func (a *areas) reclaim() {
 // grow makes as many slots again as there are, at least firstSlots.
 func (a *areas) grow() error {
 	count := max(firstSlots, len(a.slots))
-	stride := ownSize + (a.length+63)/64*64
+	// Our words stand right before the area, so they cost one alignment.
+	align := max(areaAlign, a.align)
+	before := max(ownSize, align)
+	stride := before + (a.length+align-1)&^(align-1)
 	memory, err := unix.MmapPtr(-1, 0, nil, uintptr(count*stride),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
@@ -148,7 +155,7 @@ func (a *areas) grow() error {
 	}
 	for i := range count {
 		a.free = append(a.free, int32(len(a.slots)))
-		a.slots = append(a.slots, slot{area: unsafe.Add(memory, i*stride+ownSize)})
+		a.slots = append(a.slots, slot{area: unsafe.Add(memory, i*stride+before)})
 	}
 	if a.byTID == nil {
 		a.byTID = make(map[int32]int32)
