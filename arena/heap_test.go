@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -162,7 +163,7 @@ func TestHeapModel(t *testing.T) {
 // TestHeapConcurrent lets many goroutines play at once and looks when all of
 // them have stopped.
 func TestHeapConcurrent(t *testing.T) {
-	const goroutines, limit = 8, 24 << 20
+	const goroutines, limit = 8, 10 << 20
 	random := steady.Random(t)
 	h := openHeap(t, 64<<20, limit)
 	models := make([]*heapModel, goroutines)
@@ -170,7 +171,8 @@ func TestHeapConcurrent(t *testing.T) {
 		models[i] = &heapModel{t: t, random: rand.New(rand.NewPCG(random.Uint64(), 0)), heap: h, most: 2 << 20, mark: uint64(i) << 32}
 	}
 	for range 4 {
-		var all sync.WaitGroup
+		var all, trimmer sync.WaitGroup
+		var stop atomic.Bool
 		for _, m := range models {
 			all.Go(func() {
 				// Fatalf is for the test's own goroutine, so a failure ends only this one.
@@ -179,7 +181,14 @@ func TestHeapConcurrent(t *testing.T) {
 				}
 			})
 		}
+		trimmer.Go(func() {
+			for !stop.Load() {
+				h.Trim(func() bool { return !stop.Load() })
+			}
+		})
 		all.Wait()
+		stop.Store(true)
+		trimmer.Wait()
 		// Everybody gives their blocks to the next, who frees them.
 		for i := range goroutines - 1 {
 			m, next := models[i], models[i+1]

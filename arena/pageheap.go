@@ -218,9 +218,10 @@ func (h *pageHeap) returnOne() bool {
 	h.resident -= int64(s.resident)
 	h.transit -= int64(s.pages)
 	if err == nil {
-		returned := min(s.resident, uint32(bytes>>pageShift))
-		h.released += int64(returned)
-		s.resident -= returned
+		// Of what is left, all may be resident.
+		left := min(s.resident, s.pages-uint32(bytes>>pageShift))
+		h.released += int64(s.resident - left)
+		s.resident = left
 		s.dirty = s.dirty && !zeroed
 	}
 	s.stuck = s.resident > 0

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
@@ -152,8 +154,8 @@ func (m *pageModel) release(i int) {
 	m.checkRun(run)
 	m.runs[i] = m.runs[len(m.runs)-1]
 	m.runs = m.runs[:len(m.runs)-1]
-	for page := run.first; page < run.first+run.pages; page++ {
-		m.taken[page] = false
+	if m.taken != nil {
+		clear(m.taken[run.first : run.first+run.pages])
 	}
 	m.used -= int64(run.pages)
 	m.heap.release(run.first, run.stamp != 0)
@@ -212,6 +214,62 @@ func (m *pageModel) checkClean() {
 // the machine can.
 func isZero(memory []byte) bool {
 	return memory[0] == 0 && bytes.Equal(memory[:len(memory)-1], memory[1:])
+}
+
+// TestPageHeapMeanwhile lets goroutines take and give runs while memory is
+// returned to the system outside the lock.
+func TestPageHeapMeanwhile(t *testing.T) {
+	const goroutines, limit = 6, 900
+	random := steady.Random(t)
+	h := newPageHeap(t, 2048, limit)
+	var all, trimmer sync.WaitGroup
+	var stop atomic.Bool
+	for range goroutines {
+		m := &pageModel{t: t, random: rand.New(rand.NewPCG(random.Uint64(), 0)), heap: h}
+		all.Go(func() {
+			for range 3000 {
+				m.meanwhile(limit / goroutines)
+			}
+			for len(m.runs) > 0 {
+				m.release(0)
+			}
+		})
+	}
+	trimmer.Go(func() {
+		for !stop.Load() {
+			h.trim(func() bool { return !stop.Load() })
+		}
+	})
+	all.Wait()
+	stop.Store(true)
+	trimmer.Wait()
+	mustHold(t, h.checkInvariants())
+	if h.used != 0 || h.transit != 0 || h.spans.at(firstPage).pages != h.top-firstPage {
+		t.Errorf("all is free: %d pages used, %d in transit, %d together of %d", h.used, h.transit, h.spans.at(firstPage).pages, h.top-firstPage)
+	}
+}
+
+// meanwhile takes or gives one run. Of the model only the runs are kept: the
+// heap is not this goroutine's alone. most is its share of the limit, so that
+// there must always be room for it.
+func (m *pageModel) meanwhile(most int64) {
+	m.t.Helper()
+	pages := 1 + m.random.Uint32N(20)
+	if m.used+int64(pages) > most || len(m.runs) > 0 && m.random.IntN(2) == 0 {
+		m.release(m.random.IntN(len(m.runs)))
+		return
+	}
+	first, dirty, err := m.heap.alloc(pages, 1)
+	if err != nil {
+		m.t.Fatalf("%d pages on top of %d: %v", pages, m.used, err)
+	}
+	if !dirty && !isZero(m.heap.bytesOf(first, pages)) {
+		m.t.Fatalf("a run of %d pages at %d is said to be clean, but is not zero", pages, first)
+	}
+	run := pageRun{first: first, pages: pages, stamp: m.random.Uint64() | 1}
+	m.mark(run)
+	m.used += int64(pages)
+	m.runs = append(m.runs, run)
 }
 
 // TestPageHeapGrows checks that new pages come together with the free ones
