@@ -15,8 +15,8 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the features of this machine, and the comparison with make, sync.Pool and modernc.org/memory
-	@echo "building the benchmark..."
-	@$(STATIC) $(GO) run ./bench run
+	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
+	@$(STATIC) $(GO) run ./bench run -time 400ms
 
 test: deps vet portable static cgo race modes stalled gomem outside ## everything that is tested on one machine
 	@echo "all tests passed"
