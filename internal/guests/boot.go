@@ -106,6 +106,10 @@ func (r *runner) runRow(ctx context.Context, row Row) (result outcome) {
 	began := time.Now()
 	result = outcome{row: row, log: r.logName(row)}
 	defer func() { result.took = time.Since(began) }()
+	if ctx.Err() != nil {
+		result.surprises = []string{"interrupted"}
+		return result
+	}
 	image, err := r.kernels.image(ctx, row)
 	if err != nil {
 		result.surprises = []string{err.Error()}
@@ -131,11 +135,15 @@ func (r *runner) runRow(ctx context.Context, row Row) (result outcome) {
 		r.progress("%s: %s %s", row.Name, job.Name, describe(job))
 	})
 	result.console, result.status = seen, status
-	if err != nil {
-		result.surprises = append(result.surprises, err.Error())
-	}
-	if limited.Err() != nil {
-		result.surprises = append(result.surprises, fmt.Sprintf("not done after %v", r.timeout))
+	switch {
+	case ctx.Err() != nil:
+		result.surprises = []string{"interrupted"}
+		return result
+	case limited.Err() != nil:
+		result.surprises = []string{fmt.Sprintf("not done after %v", r.timeout)}
+	case err != nil:
+		result.surprises = []string{err.Error()}
+		return result
 	}
 	result.surprises = append(result.surprises, judge(row, seen, status, len(jobs))...)
 	return result

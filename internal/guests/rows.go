@@ -15,10 +15,11 @@ var rowsText string
 type Row struct {
 	Name, Arch, Kernel, Suite, Package string
 	PageSize, CPUs, Nodes              int
+	Instructions                       bool // clock
 	Mode, Reason, CommandLine          string
 }
 
-const columns = 11
+const columns = 12
 
 // parseRows reads the form of rows.txt.
 func parseRows(text string) ([]Row, error) {
@@ -53,7 +54,7 @@ func parseRow(line string) (Row, error) {
 	row := Row{
 		Name: cells[0], Arch: cells[1], Kernel: cells[2], Suite: cells[3], Package: cells[4],
 		PageSize: 4096, CPUs: 2, Nodes: 1,
-		Mode: cells[8], Reason: cells[9], CommandLine: cells[10],
+		Mode: cells[9], Reason: cells[10], CommandLine: cells[11],
 	}
 	for i, number := range []*int{&row.PageSize, &row.CPUs, &row.Nodes} {
 		if cells[5+i] == "" {
@@ -64,6 +65,13 @@ func parseRow(line string) (Row, error) {
 			return Row{}, fmt.Errorf("column %d: %q is not a positive number", 6+i, cells[5+i])
 		}
 		*number = value
+	}
+	switch cells[8] {
+	case "", "real":
+	case "instructions":
+		row.Instructions = true
+	default:
+		return Row{}, fmt.Errorf("clock %q is not real or instructions", cells[8])
 	}
 	return row, row.check()
 }

@@ -48,14 +48,16 @@ func runJob(job plan.Job) plan.JobResult {
 	return result
 }
 
-// waitOrKill waits for the end of a job. After the limit it sends SIGQUIT, which
-// makes a Go program print all stacks, and then SIGKILL.
+// waitOrKill waits for the end of a job. After the limit it prints what the job
+// is doing, sends SIGQUIT, which makes a Go program print all stacks, and then
+// SIGKILL.
 func waitOrKill(pid int, ended <-chan error, limit time.Duration) (err error, late bool) {
 	select {
 	case err = <-ended:
 		return err, false
 	case <-time.After(limit):
 	}
+	printEvidence(pid)
 	_ = syscall.Kill(pid, syscall.SIGQUIT)
 	select {
 	case err = <-ended:
