@@ -1,44 +1,70 @@
 // The critical sections, amd64. Included once for each way to find the thread's
 // area and each id that indexes; variants_amd64.h defines what differs:
 //
-//	AREA     loads the address of this thread's rseq area into R8, or leaves for none
-//	ANNOUNCE tells the kernel that the section starts
-//	ID       offset of the indexing field in the area
-//	TRUST    leaves for none if the kernel does not fill in the area
-//	STALL    nothing, or a delay in the stalled build
+//	AREA       loads the address of this thread's rseq area into R8, or leaves for none
+//	START      announces the section to the kernel
+//	TRUST      leaves for none if the kernel does not fill in the area
+//	ID         offset of the indexing field in the area
+//	STALL      nothing, or a delay in the stalled build
+//	SIGNATURE  what the kernel wants to see before the label abort
+//	ANCHORS    the mark before the jumps from which the descriptor is computed
 //
 // Arguments are in AX, BX, CX and DI, the result is in AX. They are the inputs
-// that a restart needs, so no section changes them before its commit. The
-// pseudo-code of each section stands in sections.go.
+// that a restart needs, so no section changes them before its commit, and POP
+// and PUSH return BX, CX and DI as they are. The pseudo-code of each section
+// stands in sections.go.
 //
-//	register  holds                         live from, to
-//	AX        base of the slabs             entry, commit
-//	BX        class                         entry, commit
-//	CX        object or array               entry, commit
-//	DI        count or header               entry, commit
-//	R8        area                          again, id read
-//	R9        descriptor, then id, slab     again, commit
-//	R10       restarts left                 entry, abort
-//	R11       current                       its load, commit
-//	R12       object, sum or slots          its load, commit
+//	register  holds                      live from, to
+//	AX        base of the slabs          entry, commit
+//	BX        class, delta               entry, end
+//	CX        object or array            entry, end
+//	DI        count or header            entry, end
+//	R8        area                       again, id read
+//	R9        descriptor, id, then slab  again, commit
+//	R10       restarts left              entry, abort
+//	R11       current                    its load, commit
+//	R12       object, sum or count done  its load, end
 //	R13       scratch, of ABORT too
+
+// ENTER starts a section and leaves the slab, or the cell, of this thread's id in R9.
+#define ENTER(descriptor, shift) \
+	MOVL $const_maxRestarts, R10; \
+again: \
+	AREA; \
+	START(descriptor); \
+start: \
+	STALL; \
+	TRUST; \
+	MOVL ID(R8), R9; \
+	CMPL R9, const_controlCount(AX); \
+	JCC  none; \
+	SHLQ $shift, R9; \
+	ADDQ AX, R9; \
+	STALL
+
+// LEAVE ends a function: with the result of a section that found nothing, and
+// with ABORT, from where the section starts again.
+#define LEAVE(nothing) \
+none: \
+	MOVL $nothing, AX; \
+	RET; \
+	SIGNATURE; \
+abort: \
+	LEAQ ·aborts(SB), R13; \
+	LOCK; \
+	INCQ (R13); \
+	DECL R10; \
+	JNE  again; \
+	MOVL $nothing, AX; \
+	RET; \
+	ANCHORS; \
+	JMP  start; \
+	JMP  committed; \
+	JMP  abort
 
 // popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_maxRestarts, R10
-again:
-	AREA
-	ANNOUNCE(POP_DESCRIPTOR) // START
-start:
-	STALL
-	// The slab of the id that this thread has now.
-	TRUST
-	MOVL ID(R8), R9
-	CMPL R9, const_controlCount(AX)
-	JCC  none
-	SHLQ $const_slabShift, R9
-	ADDQ AX, R9
-	STALL
+	ENTER(POP_DESCRIPTOR, const_slabShift)
 	// The newest object; the word below the oldest is nil.
 	MOVL  (R9)(BX*8), R11
 	MOVQ  -8(R9)(R11*1), R12
@@ -50,38 +76,11 @@ start:
 committed:
 	MOVQ  R12, AX
 	RET
-none:
-	XORL  AX, AX
-	RET
-	SIGNATURE
-abort: // ABORT
-	LEAQ  ·aborts(SB), R13
-	LOCK
-	INCQ  (R13)
-	DECL  R10
-	JNE   again
-	XORL  AX, AX
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(0)
 
 // pushFunc: adds an object to the class; returns pushed, full or duplicate.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_maxRestarts, R10
-again:
-	AREA
-	ANNOUNCE(PUSH_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVL ID(R8), R9
-	CMPL R9, const_controlCount(AX)
-	JCC  none
-	SHLQ $const_slabShift, R9
-	ADDQ AX, R9
-	STALL
+	ENTER(PUSH_DESCRIPTOR, const_slabShift)
 	// Room, and not the newest object once more.
 	MOVL (R9)(BX*8), R11
 	CMPL R11, 4(R9)(BX*8)
@@ -99,39 +98,12 @@ committed:
 duplicate:
 	MOVL $const_duplicate, AX
 	RET
-none:
-	MOVL $const_full, AX
-	RET
-	SIGNATURE
-abort: // ABORT
-	LEAQ ·aborts(SB), R13
-	LOCK
-	INCQ (R13)
-	DECL R10
-	JNE  again
-	MOVL $const_full, AX
-	RET
-	ANCHORS
-	JMP  start
-	JMP  committed
-	JMP  abort
+	LEAVE(const_full)
 
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
 TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_maxRestarts, R10
-again:
-	AREA
-	ANNOUNCE(POP_BATCH_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVL ID(R8), R9
-	CMPL R9, const_controlCount(AX)
-	JCC  none
-	SHLQ $const_slabShift, R9
-	ADDQ AX, R9
-	STALL
+	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift)
 	MOVL (R9)(BX*8), R11
 	XORL R12, R12
 next:
@@ -150,39 +122,12 @@ taken:
 committed:
 	MOVQ R12, AX
 	RET
-none:
-	XORL AX, AX
-	RET
-	SIGNATURE
-abort: // ABORT
-	LEAQ ·aborts(SB), R13
-	LOCK
-	INCQ (R13)
-	DECL R10
-	JNE  again
-	XORL AX, AX
-	RET
-	ANCHORS
-	JMP  start
-	JMP  committed
-	JMP  abort
+	LEAVE(0)
 
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 // Adds up to count objects of an array, in its order; returns how many.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_maxRestarts, R10
-again:
-	AREA
-	ANNOUNCE(PUSH_BATCH_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVL ID(R8), R9
-	CMPL R9, const_controlCount(AX)
-	JCC  none
-	SHLQ $const_slabShift, R9
-	ADDQ AX, R9
-	STALL
+	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift)
 	MOVL (R9)(BX*8), R11
 	XORL R12, R12
 next:
@@ -201,39 +146,12 @@ added:
 committed:
 	MOVQ R12, AX
 	RET
-none:
-	XORL AX, AX
-	RET
-	SIGNATURE
-abort: // ABORT
-	LEAQ ·aborts(SB), R13
-	LOCK
-	INCQ (R13)
-	DECL R10
-	JNE  again
-	XORL AX, AX
-	RET
-	ANCHORS
-	JMP  start
-	JMP  committed
-	JMP  abort
+	LEAVE(0)
 
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.
 TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_maxRestarts, R10
-again:
-	AREA
-	ANNOUNCE(SET_HEADER_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVL ID(R8), R9
-	CMPL R9, const_controlCount(AX)
-	JCC  none
-	SHLQ $const_slabShift, R9
-	ADDQ AX, R9
-	STALL
+	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift)
 	CMPQ (R9)(BX*8), $0
 	JNE  none
 	STALL
@@ -241,39 +159,12 @@ start:
 committed:
 	MOVL $const_stored, AX
 	RET
-none:
-	XORL AX, AX
-	RET
-	SIGNATURE
-abort: // ABORT
-	LEAQ ·aborts(SB), R13
-	LOCK
-	INCQ (R13)
-	DECL R10
-	JNE  again
-	XORL AX, AX
-	RET
-	ANCHORS
-	JMP  start
-	JMP  committed
-	JMP  abort
+	LEAVE(0)
 
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
 TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
-	MOVL $const_maxRestarts, R10
-again:
-	AREA
-	ANNOUNCE(ADD_CELL_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVL ID(R8), R9
-	CMPL R9, const_controlCount(AX)
-	JCC  none
-	SHLQ $const_cellShift, R9
-	ADDQ AX, R9
-	STALL
+	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift)
 	MOVQ (R9), R12
 	ADDQ BX, R12
 	STALL
@@ -281,19 +172,4 @@ start:
 committed:
 	MOVL $const_stored, AX
 	RET
-none:
-	XORL AX, AX
-	RET
-	SIGNATURE
-abort: // ABORT
-	LEAQ ·aborts(SB), R13
-	LOCK
-	INCQ (R13)
-	DECL R10
-	JNE  again
-	XORL AX, AX
-	RET
-	ANCHORS
-	JMP  start
-	JMP  committed
-	JMP  abort
+	LEAVE(0)

@@ -1,49 +1,78 @@
 // The critical sections, arm64. Included once for each way to find the thread's
 // area and each id that indexes; variants_arm64.h defines what differs:
 //
-//	AREA     loads the address of this thread's rseq area into R4, or leaves for none
-//	ANNOUNCE tells the kernel that the section starts
-//	ID       offset of the indexing field in the area
-//	TRUST    leaves for none if the kernel does not fill in the area
-//	STALL    nothing, or a delay in the stalled build
+//	AREA       loads the address of this thread's rseq area into R4, or leaves for none
+//	START      announces the section to the kernel
+//	TRUST      leaves for none if the kernel does not fill in the area
+//	ID         offset of the indexing field in the area
+//	STALL      nothing, or a delay in the stalled build
+//	SIGNATURE  what the kernel wants to see before the label abort
+//	ANCHORS    the mark before the jumps from which the descriptor is computed
 //
 // Arguments are in R0 to R3, the result is in R0. They are the inputs that a
-// restart needs, so no section changes them before its commit; POP and PUSH
-// return R1, R2 and R3 as they are. The pseudo-code
-// of each section stands in sections.go. The commits are store-releases: what a
-// section stored before is seen first by whoever drains the slab later.
+// restart needs, so no section changes them before its commit, and POP and PUSH
+// return R1, R2 and R3 as they are. The pseudo-code of each section stands in
+// sections.go. The commits are store-releases: what a section stored before is
+// seen first by whoever drains the slab later.
 //
-//	register  holds                         live from, to
-//	R0        base of the slabs             entry, commit
-//	R1        class                         entry, commit
-//	R2        object or array               entry, commit
-//	R3        count or header               entry, commit
-//	R4        area                          again, id read
-//	R5        descriptor, scratch           again, commit
-//	R6        id, then slab                 id read, commit
-//	R7        current                       its load, commit
-//	R8        object, sum or slots          its load, commit
-//	R9        restarts left                 entry, abort
-//	R10       address of a slot             its use
-//	R11       address of the header         id read, commit
+//	register  holds                      live from, to
+//	R0        base of the slabs          entry, commit
+//	R1        class, delta               entry, end
+//	R2        object or array            entry, end
+//	R3        count or header            entry, end
+//	R4        area                       again, id read
+//	R5        descriptor, scratch        again, commit
+//	R6        id, then slab              id read, commit
+//	R7        current                    its load, commit
+//	R8        object, sum or count done  its load, end
+//	R9        restarts left              entry, abort
+//	R10       address of a slot          its use
+//	R11       address of the header      ENTER, commit
 //	R12       scratch of STALL and ABORT
+
+// ENTER starts a section and leaves the slab, or the cell, of this thread's id in R6.
+#define ENTER(descriptor, shift) \
+	MOVD $const_maxRestarts, R9; \
+again: \
+	AREA; \
+	START(descriptor); \
+start: \
+	STALL; \
+	TRUST; \
+	MOVWU ID(R4), R6; \
+	MOVWU const_controlCount(R0), R5; \
+	CMPW  R5, R6; \
+	BHS   none; \
+	ADD   R6<<shift, R0, R6; \
+	STALL
+
+// LEAVE ends a function: with the result of a section that found nothing, and
+// with ABORT, from where the section starts again.
+#define LEAVE(nothing) \
+none: \
+	MOVD  $nothing, R0; \
+	RET; \
+	SIGNATURE; \
+abort: \
+	MOVD  $·aborts(SB), R5; \
+count: \
+	LDAXR (R5), R10; \
+	ADD   $1, R10; \
+	STLXR R10, (R5), R12; \
+	CBNZW R12, count; \
+	SUB   $1, R9; \
+	CBNZ  R9, again; \
+	MOVD  $nothing, R0; \
+	RET; \
+	ANCHORS; \
+	JMP   start; \
+	JMP   committed; \
+	JMP   abort
 
 // popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_maxRestarts, R9
-again:
-	AREA
-	ANNOUNCE(POP_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVWU ID(R4), R6
-	MOVWU const_controlCount(R0), R5
-	CMPW  R5, R6
-	BHS   none
-	ADD   R6<<const_slabShift, R0, R6
+	ENTER(POP_DESCRIPTOR, const_slabShift)
 	ADD   R1<<3, R6, R11
-	STALL
 	// The newest object; the word below the oldest is nil.
 	MOVWU (R11), R7
 	ADD   R7, R6, R10
@@ -55,42 +84,12 @@ start:
 committed:
 	MOVD  R8, R0
 	RET
-none:
-	MOVD  ZR, R0
-	RET
-	SIGNATURE
-abort: // ABORT
-	MOVD  $·aborts(SB), R5
-count:
-	LDAXR (R5), R10
-	ADD   $1, R10
-	STLXR R10, (R5), R12
-	CBNZW R12, count
-	SUB   $1, R9
-	CBNZ  R9, again
-	MOVD  ZR, R0
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(0)
 
 // pushFunc: adds an object to the class; returns pushed, full or duplicate.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_maxRestarts, R9
-again:
-	AREA
-	ANNOUNCE(PUSH_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVWU ID(R4), R6
-	MOVWU const_controlCount(R0), R5
-	CMPW  R5, R6
-	BHS   none
-	ADD   R6<<const_slabShift, R0, R6
+	ENTER(PUSH_DESCRIPTOR, const_slabShift)
 	ADD   R1<<3, R6, R11
-	STALL
 	// Room, and not the newest object once more.
 	MOVWU (R11), R7
 	MOVWU 4(R11), R5
@@ -111,43 +110,13 @@ committed:
 duplicate:
 	MOVD  $const_duplicate, R0
 	RET
-none:
-	MOVD  $const_full, R0
-	RET
-	SIGNATURE
-abort: // ABORT
-	MOVD  $·aborts(SB), R5
-count:
-	LDAXR (R5), R10
-	ADD   $1, R10
-	STLXR R10, (R5), R12
-	CBNZW R12, count
-	SUB   $1, R9
-	CBNZ  R9, again
-	MOVD  $const_full, R0
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(const_full)
 
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
 TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_maxRestarts, R9
-again:
-	AREA
-	ANNOUNCE(POP_BATCH_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVWU ID(R4), R6
-	MOVWU const_controlCount(R0), R5
-	CMPW  R5, R6
-	BHS   none
-	ADD   R6<<const_slabShift, R0, R6
+	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift)
 	ADD   R1<<3, R6, R11
-	STALL
 	MOVWU (R11), R7
 	MOVD  ZR, R8
 next:
@@ -166,43 +135,13 @@ taken:
 committed:
 	MOVD  R8, R0
 	RET
-none:
-	MOVD  ZR, R0
-	RET
-	SIGNATURE
-abort: // ABORT
-	MOVD  $·aborts(SB), R5
-count:
-	LDAXR (R5), R10
-	ADD   $1, R10
-	STLXR R10, (R5), R12
-	CBNZW R12, count
-	SUB   $1, R9
-	CBNZ  R9, again
-	MOVD  ZR, R0
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(0)
 
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 // Adds up to count objects of an array, in its order; returns how many.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_maxRestarts, R9
-again:
-	AREA
-	ANNOUNCE(PUSH_BATCH_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVWU ID(R4), R6
-	MOVWU const_controlCount(R0), R5
-	CMPW  R5, R6
-	BHS   none
-	ADD   R6<<const_slabShift, R0, R6
+	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift)
 	ADD   R1<<3, R6, R11
-	STALL
 	MOVWU (R11), R7
 	MOVD  ZR, R8
 next:
@@ -222,43 +161,13 @@ added:
 committed:
 	MOVD  R8, R0
 	RET
-none:
-	MOVD  ZR, R0
-	RET
-	SIGNATURE
-abort: // ABORT
-	MOVD  $·aborts(SB), R5
-count:
-	LDAXR (R5), R10
-	ADD   $1, R10
-	STLXR R10, (R5), R12
-	CBNZW R12, count
-	SUB   $1, R9
-	CBNZ  R9, again
-	MOVD  ZR, R0
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(0)
 
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.
 TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_maxRestarts, R9
-again:
-	AREA
-	ANNOUNCE(SET_HEADER_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVWU ID(R4), R6
-	MOVWU const_controlCount(R0), R5
-	CMPW  R5, R6
-	BHS   none
-	ADD   R6<<const_slabShift, R0, R6
+	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift)
 	ADD   R1<<3, R6, R11
-	STALL
 	MOVD  (R11), R5
 	CBNZ  R5, none
 	STALL
@@ -266,42 +175,12 @@ start:
 committed:
 	MOVD  $const_stored, R0
 	RET
-none:
-	MOVD  ZR, R0
-	RET
-	SIGNATURE
-abort: // ABORT
-	MOVD  $·aborts(SB), R5
-count:
-	LDAXR (R5), R10
-	ADD   $1, R10
-	STLXR R10, (R5), R12
-	CBNZW R12, count
-	SUB   $1, R9
-	CBNZ  R9, again
-	MOVD  ZR, R0
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(0)
 
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
 TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_maxRestarts, R9
-again:
-	AREA
-	ANNOUNCE(ADD_CELL_DESCRIPTOR) // START
-start:
-	STALL
-	TRUST
-	MOVWU ID(R4), R6
-	MOVWU const_controlCount(R0), R5
-	CMPW  R5, R6
-	BHS   none
-	ADD   R6<<const_cellShift, R0, R6
-	STALL
+	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift)
 	MOVD  (R6), R8
 	ADD   R1, R8
 	STALL
@@ -309,22 +188,4 @@ start:
 committed:
 	MOVD  $const_stored, R0
 	RET
-none:
-	MOVD  ZR, R0
-	RET
-	SIGNATURE
-abort: // ABORT
-	MOVD  $·aborts(SB), R5
-count:
-	LDAXR (R5), R10
-	ADD   $1, R10
-	STLXR R10, (R5), R12
-	CBNZW R12, count
-	SUB   $1, R9
-	CBNZ  R9, again
-	MOVD  ZR, R0
-	RET
-	ANCHORS
-	JMP   start
-	JMP   committed
-	JMP   abort
+	LEAVE(0)

@@ -51,8 +51,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
-// ANNOUNCE stores the address of the descriptor in the area.
-#define ANNOUNCE(descriptor) LEAQ descriptor(SB), R9; MOVQ R9, const_offsetCS(R8)
+// START stores the address of the descriptor in the area.
+#define START(descriptor) LEAQ descriptor(SB), R9; MOVQ R9, const_offsetCS(R8)
 
 // Ours: a spare word of m.tls (see internal/rseq), zero in a new thread. Where
 // the kernel refused, the ids say NoID, which the bound check catches.
@@ -73,6 +73,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addSelfMMCID
 #define ADD_CELL_DESCRIPTOR descriptors<>+160
 #include "sections_amd64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -101,6 +103,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addSelfCPUID
 #define ADD_CELL_DESCRIPTOR descriptors<>+352
 #include "sections_amd64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -135,6 +139,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addLibcMMCID
 #define ADD_CELL_DESCRIPTOR descriptors<>+544
 #include "sections_amd64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -163,6 +169,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addLibcCPUID
 #define ADD_CELL_DESCRIPTOR descriptors<>+736
 #include "sections_amd64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -178,13 +186,13 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef ADD_CELL_DESCRIPTOR
 #undef AREA
 #undef TRUST
-#undef ANNOUNCE
+#undef START
 
 // The P of the running goroutine stands where the area does in the others, and
 // its index is the id. The kernel need not hear of the section: Go preempts no
 // assembly, so the goroutine keeps its P until the end, and what interrupts the
 // thread does not run another goroutine on it. ABORT is never reached.
-#define ANNOUNCE(descriptor)
+#define START(descriptor)
 #define TRUST
 #define AREA MOVQ const_offsetOfM(R14), R8; ADDQ ·offsetOfP(SB), R8; MOVQ (R8), R8
 
@@ -202,3 +210,5 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addByP
 #define ADD_CELL_DESCRIPTOR descriptors<>+928
 #include "sections_amd64.h"
+#undef ENTER
+#undef LEAVE

@@ -51,8 +51,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 	MOVD R0, ret+0(FP)
 	RET
 
-// ANNOUNCE stores the address of the descriptor in the area.
-#define ANNOUNCE(descriptor) MOVD $descriptor(SB), R5; MOVD R5, const_offsetCS(R4)
+// START stores the address of the descriptor in the area.
+#define START(descriptor) MOVD $descriptor(SB), R5; MOVD R5, const_offsetCS(R4)
 
 // Ours: TPIDR_EL0, unless clone handed it on from another M (see internal/rseq).
 // Where the kernel refused, the ids say NoID, which the bound check catches.
@@ -73,6 +73,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addSelfMMCID
 #define ADD_CELL_DESCRIPTOR descriptors<>+160
 #include "sections_arm64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -101,6 +103,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addSelfCPUID
 #define ADD_CELL_DESCRIPTOR descriptors<>+352
 #include "sections_arm64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -135,6 +139,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addLibcMMCID
 #define ADD_CELL_DESCRIPTOR descriptors<>+544
 #include "sections_arm64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -163,6 +169,8 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addLibcCPUID
 #define ADD_CELL_DESCRIPTOR descriptors<>+736
 #include "sections_arm64.h"
+#undef ENTER
+#undef LEAVE
 #undef ID
 #undef POP
 #undef POP_DESCRIPTOR
@@ -178,13 +186,13 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef ADD_CELL_DESCRIPTOR
 #undef AREA
 #undef TRUST
-#undef ANNOUNCE
+#undef START
 
 // The P of the running goroutine stands where the area does in the others, and
 // its index is the id. The kernel need not hear of the section: Go preempts no
 // assembly, so the goroutine keeps its P until the end, and what interrupts the
 // thread does not run another goroutine on it. ABORT is never reached.
-#define ANNOUNCE(descriptor)
+#define START(descriptor)
 #define TRUST
 #define AREA MOVD const_offsetOfM(g), R4; MOVD ·offsetOfP(SB), R5; MOVD (R4)(R5), R4
 
@@ -202,3 +210,5 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ADD_CELL ·addByP
 #define ADD_CELL_DESCRIPTOR descriptors<>+928
 #include "sections_arm64.h"
+#undef ENTER
+#undef LEAVE
