@@ -1,9 +1,11 @@
 package alloc
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
@@ -59,6 +61,35 @@ func TestTrimLowersBacked(t *testing.T) {
 	if err != nil || released < 8<<20 || before.Backed-after.Backed != released || after.Released-before.Released != released {
 		t.Errorf("%d bytes released: %d backed, %d before; %d released since the start, %d before; %v",
 			released, after.Backed, before.Backed, after.Released, before.Released, err)
+	}
+	checkQuiet(t, a, 0)
+}
+
+// TestTrimReachesOtherVCPUs trims when several threads have freed at once, so
+// that more than one vCPU has something.
+func TestTrimReachesOtherVCPUs(t *testing.T) {
+	a := open(t, Options{})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			runtime.LockOSThread()
+			for range 20_000 {
+				b, err := a.AllocUninit(64)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				a.Free(b)
+			}
+		})
+	}
+	all.Wait()
+	if _, err := a.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cached := a.Stats().CachedVCPU
+	if vcpu.Probe().Mode != vcpu.Assigned && rseqcs.Fence() == nil && cached > 0 {
+		t.Errorf("%d bytes are left in magazines", cached)
 	}
 	checkQuiet(t, a, 0)
 }

@@ -50,6 +50,7 @@ func reserveRange(t testing.TB, size uintptr) osmem.Range {
 func newPageHeap(t testing.TB, pages uint32, limit int64) *pageHeap {
 	t.Helper()
 	h := &pageHeap{spans: newSpanTable(t, pages), top: firstPage, limit: limit}
+	h.arrived.L = &h.mu
 	h.memory = reserveRange(t, uintptr(pages)<<pageShift)
 	if err := h.spans.back(firstPage + 1); err != nil {
 		t.Fatal(err)

@@ -284,7 +284,13 @@ func TestHeapReclaims(t *testing.T) {
 	const limit = 2 << 20
 	for name, alloc := range map[string]func(h *Heap) error{
 		"large": func(h *Heap) error { _, _, err := h.AllocLarge(limit, 1); return err },
-		"small": func(h *Heap) error { _, err := h.Alloc(ClassOf(100)); return err },
+		"small": func(h *Heap) error {
+			for pages := int64(0); pages < limit/PageSize; pages++ {
+				h.pages.alloc(1, 1) // until only the caches have any
+			}
+			_, err := h.Alloc(ClassOf(100))
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var err error

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
@@ -217,51 +218,63 @@ func isZero(memory []byte) bool {
 }
 
 // TestPageHeapMeanwhile lets goroutines take and give runs while memory is
-// returned to the system outside the lock.
+// returned to the system outside the lock. There is always room for all of them,
+// but for what is on its way: they must wait for that.
 func TestPageHeapMeanwhile(t *testing.T) {
-	const goroutines, limit = 6, 900
-	random := steady.Random(t)
-	h := newPageHeap(t, 2048, limit)
-	var all, trimmer sync.WaitGroup
-	var stop atomic.Bool
-	for range goroutines {
-		m := &pageModel{t: t, random: rand.New(rand.NewPCG(random.Uint64(), 0)), heap: h}
-		all.Go(func() {
-			for range 3000 {
-				m.meanwhile(limit / goroutines)
+	const goroutines, noLimit = 6, math.MaxInt64 >> pageShift
+	for name, test := range map[string]struct {
+		limit, share      int64
+		shortest, longest uint32
+	}{
+		"limit": {limit: 900, share: 900 / goroutines, shortest: 1, longest: 50},
+		// Runs of one length leave no gaps that none of them fits.
+		"range": {limit: noLimit, share: 2047 / 16 / goroutines * 16, shortest: 16, longest: 16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			random := steady.Random(t)
+			h := newPageHeap(t, 2048, test.limit)
+			var all, trimmer sync.WaitGroup
+			var stop atomic.Bool
+			for range goroutines {
+				m := &pageModel{t: t, random: rand.New(rand.NewPCG(random.Uint64(), 0)), heap: h}
+				all.Go(func() {
+					for range 3000 {
+						m.meanwhile(test.share, test.shortest+m.random.Uint32N(test.longest-test.shortest+1))
+					}
+					for len(m.runs) > 0 {
+						m.release(0)
+					}
+				})
 			}
-			for len(m.runs) > 0 {
-				m.release(0)
+			trimmer.Go(func() {
+				for !stop.Load() {
+					h.trim(func() bool { return !stop.Load() })
+				}
+			})
+			all.Wait()
+			stop.Store(true)
+			trimmer.Wait()
+			mustHold(t, h.checkInvariants())
+			if h.used != 0 || h.transit != 0 || h.spans.at(firstPage).pages != h.top-firstPage {
+				t.Errorf("all is free: %d pages used, %d in transit, %d together of %d", h.used, h.transit, h.spans.at(firstPage).pages, h.top-firstPage)
 			}
 		})
 	}
-	trimmer.Go(func() {
-		for !stop.Load() {
-			h.trim(func() bool { return !stop.Load() })
-		}
-	})
-	all.Wait()
-	stop.Store(true)
-	trimmer.Wait()
-	mustHold(t, h.checkInvariants())
-	if h.used != 0 || h.transit != 0 || h.spans.at(firstPage).pages != h.top-firstPage {
-		t.Errorf("all is free: %d pages used, %d in transit, %d together of %d", h.used, h.transit, h.spans.at(firstPage).pages, h.top-firstPage)
-	}
 }
 
-// meanwhile takes or gives one run. Of the model only the runs are kept: the
-// heap is not this goroutine's alone. most is its share of the limit, so that
-// there must always be room for it.
-func (m *pageModel) meanwhile(most int64) {
+// meanwhile takes a run, or gives some back. Of the model only the runs are
+// kept: the heap is not this goroutine's alone, but share pages of it are.
+func (m *pageModel) meanwhile(share int64, pages uint32) {
 	m.t.Helper()
-	pages := 1 + m.random.Uint32N(20)
-	if m.used+int64(pages) > most || len(m.runs) > 0 && m.random.IntN(2) == 0 {
-		m.release(m.random.IntN(len(m.runs)))
+	if m.used+int64(pages) > share {
+		for range 1 + m.random.IntN(len(m.runs)) {
+			m.release(m.random.IntN(len(m.runs)))
+		}
 		return
 	}
 	first, dirty, err := m.heap.alloc(pages, 1)
 	if err != nil {
-		m.t.Fatalf("%d pages on top of %d: %v", pages, m.used, err)
+		m.t.Fatalf("%d pages on top of %d of %d: %v", pages, m.used, share, err)
 	}
 	if !dirty && !isZero(m.heap.bytesOf(first, pages)) {
 		m.t.Fatalf("a run of %d pages at %d is said to be clean, but is not zero", pages, first)
@@ -270,6 +283,48 @@ func (m *pageModel) meanwhile(most int64) {
 	m.mark(run)
 	m.used += int64(pages)
 	m.runs = append(m.runs, run)
+}
+
+// TestPageHeapAwaits wants pages while all that are free are on their way to the
+// system, as returnOne leaves them while it does not hold the lock.
+func TestPageHeapAwaits(t *testing.T) {
+	const size = 2048
+	for name, limit := range map[string]int64{"limit": 100, "range": size - firstPage} {
+		t.Run(name, func(t *testing.T) {
+			h := newPageHeap(t, size, limit)
+			first, _, err := h.alloc(uint32(limit), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.release(first, true)
+			h.mu.Lock()
+			s := *h.take(first)
+			h.resident += int64(s.resident)
+			h.transit += int64(s.pages)
+			h.mu.Unlock()
+			result := make(chan error, 1)
+			go func() {
+				_, _, err := h.alloc(50, 1)
+				result <- err
+			}()
+			select {
+			case err := <-result:
+				t.Fatalf("did not wait: %v", err)
+			case <-time.After(20 * time.Millisecond):
+			}
+			h.mu.Lock()
+			h.resident -= int64(s.resident)
+			h.transit -= int64(s.pages)
+			s.resident = 0
+			h.put(first, s)
+			h.mu.Unlock()
+			h.arrived.Broadcast()
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+			mustHold(t, h.checkInvariants())
+		})
+	}
 }
 
 // TestPageHeapGrows checks that new pages come together with the free ones
