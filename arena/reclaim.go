@@ -2,7 +2,7 @@ package arena
 
 import "unsafe"
 
-// worthDraining is the share of the limit that other vCPUs' magazines must hold
+// worthDraining is the share of the heap that other vCPUs' magazines must hold
 // before reclaim stops them: draining costs everyone a refill, and it takes the
 // freeing of that much memory until it is worth it again.
 const worthDraining = 16
@@ -26,7 +26,8 @@ func (h *Heap) reclaim(want int64) {
 			h.giveObjects(class, array[:n])
 		}
 	}
-	if held := h.heldByVCPUs(); held > 0 && held >= max(want, h.pages.limit<<pageShift/worthDraining) || want == 0 {
+	most := min(h.pages.limit<<pageShift, int64(h.size))
+	if want == 0 || h.heldByVCPUs() >= max(want, most/worthDraining) {
 		h.Magazines.Drain(func(class int, objects []unsafe.Pointer) {
 			h.giveObjects(uint8(class), objects)
 		})
