@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -98,7 +99,7 @@ func (t *Table) Close() {
 	}
 }
 
-// Flush removes all entries.
+// Flush removes all entries and returns their memory to the system.
 func (t *Table) Flush() {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -106,6 +107,7 @@ func (t *Table) Flush() {
 		s.removeIf(func(*entry) bool { return true })
 		s.mu.Unlock()
 	}
+	t.memory.Trim(context.Background()) // fails only on a closed allocator, which has nothing to return
 }
 
 func (t *Table) hash(key []byte) uint64 { return maphash.Bytes(t.seed, key) }
