@@ -1,0 +1,386 @@
+package alloc
+
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/arena"
+)
+
+// RegionOptions of NewRegion. The zero value is good for most programs.
+type RegionOptions struct {
+	// Chunk is the size of the first chunk in bytes, rounded up as GoodSize does.
+	// Default: 64 KiB. Limits: 1 KiB to 1 GiB; what is outside is moved to them.
+	Chunk int
+
+	// MaxChunk is up to where chunks double in size, in bytes. Default: 1 MiB, or
+	// Chunk if that is more. Limits: as Chunk, and not below it.
+	MaxChunk int
+}
+
+const (
+	defaultChunk    = 64 << 10 // bytes
+	defaultMaxChunk = 1 << 20
+	smallestChunk   = 1 << 10
+	largestChunk    = 1 << 30
+
+	// ownShare is the share of the next chunk above which a request gets a block
+	// of its own: at most this share of a chunk is left unused at its end.
+	ownShare = 4
+
+	// regionAlign is the alignment of everything in a region in bytes; no Go type
+	// has a larger one.
+	regionAlign = 8
+
+	// clearAhead is how much Bytes clears at once, in bytes, so that the next
+	// calls need not: a call of its own for every few bytes costs more.
+	clearAhead = 4 << 10
+)
+
+// Region is a bump allocator: many allocations, one release. It takes chunks
+// from an Allocator, in which they count as live, and cuts them from front to
+// end; nothing in it is freed by itself. What it hands out is 8-byte aligned.
+//
+// A request of more than a quarter of the next chunk, for which the current one
+// has no room, gets a block of its own. Reset keeps all chunks and frees these
+// blocks; Release frees both.
+//
+// A Region is not safe for concurrent use. Different goroutines may use it one
+// after the other. Release it before its allocator is closed.
+type Region struct {
+	// The current chunk, or emptyBlock at the beginning. The fast paths write
+	// room alone, which is no pointer and needs no write barrier.
+	//
+	//	next byte = end - room
+	//	bytes from the next one on that are zero = max(0, room - dirty)
+	//	0 <= room, dirty <= size of the chunk; all three are multiples of regionAlign
+	end   unsafe.Pointer
+	room  int
+	dirty int
+
+	a          *Allocator
+	known      unsafe.Pointer // the last type asked for, one without Go pointers; see descriptor
+	chunks     [][]byte       // in the order of their use; those from used on are kept for later
+	used       int
+	own        [][]byte // blocks of their own, in the order of their making
+	first, max int      // bytes of the first chunk, and of the largest
+	generation uint64   // counts Reset and Release
+}
+
+// NewRegion returns an empty region. It takes no memory until the first use.
+func NewRegion(a *Allocator, o RegionOptions) *Region {
+	r := &Region{a: a, first: defaultChunk}
+	if o.Chunk != 0 {
+		r.first = min(max(o.Chunk, smallestChunk), largestChunk)
+	}
+	r.max = max(defaultMaxChunk, r.first)
+	if o.MaxChunk != 0 {
+		r.max = max(r.first, min(o.MaxChunk, largestChunk))
+	}
+	r.enter(0)
+	return r
+}
+
+// The two calls below are nosplit: they need no more stack than the check for
+// it costs.
+
+// Bytes returns n zero bytes, which live until Reset, Release, or Rewind to an
+// earlier mark. The capacity is n rounded up to 8, and zero too. n = 0 gives an
+// empty slice that is not nil; n < 0 panics as make does.
+//
+// The error is that of Allocator.Alloc; the region is then as it was.
+//
+//go:nosplit
+func (r *Region) Bytes(n int) ([]byte, error) {
+	size := (n + regionAlign - 1) &^ (regionAlign - 1)
+	room := r.room - size
+	if n < 0 || room < r.dirty {
+		return r.slow(n, true)
+	}
+	r.room = room
+	return blockOf(unsafe.Add(r.end, -room-size), n, size), nil
+}
+
+// BytesUninit is Bytes without the clearing: the bytes are what earlier users
+// of the memory left there.
+//
+//go:nosplit
+func (r *Region) BytesUninit(n int) ([]byte, error) {
+	// room is a multiple of 8, so what n is rounded up to fits if n does.
+	if uint(n) > uint(r.room) {
+		return r.slow(n, false)
+	}
+	size := (n + regionAlign - 1) &^ (regionAlign - 1)
+	p := unsafe.Add(r.end, -r.room)
+	r.room -= size
+	return blockOf(p, n, size), nil
+}
+
+// slow serves what the current chunk, or its part that is known to be zero, has
+// no room for.
+func (r *Region) slow(n int, zeroed bool) ([]byte, error) {
+	if uint(n) > uint(r.room) {
+		if n < 0 {
+			return make([]byte, n), nil // panics
+		}
+		inChunk, err := r.nextChunk(n)
+		switch {
+		case err != nil:
+			return nil, err
+		case !inChunk:
+			return r.ownBlock(n, zeroed)
+		}
+	}
+	if !zeroed {
+		return r.BytesUninit(n)
+	}
+	size := (n + regionAlign - 1) &^ (regionAlign - 1)
+	p := unsafe.Add(r.end, -r.room)
+	ahead := min(max(size, clearAhead), r.room)
+	clear(unsafe.Slice((*byte)(p), ahead))
+	r.dirty = r.room - ahead
+	r.room -= size
+	return blockOf(p, n, size), nil
+}
+
+// nextChunk makes a chunk the current one that has room for n bytes, and
+// reports false where they are to have a block of their own.
+func (r *Region) nextChunk(n int) (ok bool, err error) {
+	size := r.first
+	if r.used < len(r.chunks) {
+		size = len(r.chunks[r.used])
+	} else if r.used > 0 {
+		size = min(2*len(r.chunks[r.used-1]), r.max)
+	}
+	if n > size/ownShare {
+		return false, nil
+	}
+	if r.used == len(r.chunks) {
+		chunk, err := r.a.AllocUninit(size)
+		for err != nil && size > r.first {
+			size = max(size/2, r.first)
+			chunk, err = r.a.AllocUninit(size)
+		}
+		if err != nil {
+			return false, nil // there may still be room for so few bytes
+		}
+		r.chunks = append(r.chunks, chunk[:cap(chunk)])
+	}
+	r.enter(r.used + 1)
+	return true, nil
+}
+
+// enter makes the chunk with the index used-1 the current one, and its first
+// byte the next one.
+func (r *Region) enter(used int) {
+	r.used = used
+	if used == 0 {
+		r.end, r.room, r.dirty = unsafe.Pointer(&emptyBlock), 0, 0
+		return
+	}
+	chunk := r.chunks[used-1]
+	r.room = len(chunk)
+	r.dirty = r.room
+	r.end = unsafe.Add(unsafe.Pointer(unsafe.SliceData(chunk)), r.room)
+}
+
+// ownBlock returns a block of the allocator for one request.
+func (r *Region) ownBlock(n int, zeroed bool) ([]byte, error) {
+	get := r.a.AllocUninit
+	if zeroed {
+		get = r.a.Alloc
+	}
+	b, err := get(n)
+	if err != nil {
+		return nil, err
+	}
+	r.own = append(r.own, b)
+	return b, nil
+}
+
+// Reset makes the region empty and keeps its chunks: what fits them needs no
+// call of the allocator any more. Blocks of their own are freed.
+func (r *Region) Reset() {
+	r.generation++
+	r.freeOwn(0)
+	r.enter(0)
+}
+
+// Release makes the region empty and gives all of its memory back. The region
+// may be used again.
+func (r *Region) Release() {
+	r.Reset()
+	r.a.FreeBatch(r.chunks)
+	clear(r.chunks)
+	r.chunks = r.chunks[:0]
+}
+
+// freeOwn frees the blocks of their own from the given index on.
+func (r *Region) freeOwn(from int) {
+	r.a.FreeBatch(r.own[from:])
+	clear(r.own[from:])
+	r.own = r.own[:from]
+}
+
+// RegionMark is a moment in the life of a region, for Rewind.
+type RegionMark struct {
+	region          *Region
+	generation      uint64
+	used, room, own int
+}
+
+// Mark returns the state of the region as it is now.
+func (r *Region) Mark() RegionMark {
+	return RegionMark{r, r.generation, r.used, r.room, len(r.own)}
+}
+
+// Rewind frees everything that was allocated since the mark. Chunks are kept,
+// blocks of their own are freed. A mark can be used again and again.
+//
+// A mark of another region, one from before a Reset or Release, and one of a
+// state that the region is not past any more, because it was rewound to an
+// earlier mark, panic with *MisuseError.
+func (r *Region) Rewind(m RegionMark) {
+	reason := ""
+	switch {
+	case m.region != r:
+		reason = "a mark of another region"
+	case m.generation != r.generation:
+		reason = "a mark from before Reset or Release"
+	case m.used > r.used || m.used == r.used && m.room < r.room || m.own > len(r.own):
+		reason = "a mark that the region was rewound past"
+	}
+	if reason != "" {
+		panic(&MisuseError{Op: "Rewind", Addr: uintptr(unsafe.Pointer(r)), Reason: reason})
+	}
+	r.freeOwn(m.own)
+	r.enter(m.used)
+	r.room = m.room
+}
+
+// Copy returns a copy of b in the region.
+func (r *Region) Copy(b []byte) ([]byte, error) {
+	c, err := r.BytesUninit(len(b))
+	if err != nil {
+		return nil, err
+	}
+	clear(c[copy(c, b):cap(c)])
+	return c, nil
+}
+
+// String returns a copy of s in the region. It is a string as any other until
+// its memory is freed, and must not be used afterwards.
+func (r *Region) String(s string) (string, error) {
+	b, err := r.BytesUninit(len(s))
+	if err != nil {
+		return "", err
+	}
+	copy(b, s)
+	return unsafe.String(unsafe.SliceData(b), len(s)), nil
+}
+
+// descriptor returns what the interface points to, one address for each type:
+// comparing two of these takes no call.
+func descriptor(t reflect.Type) unsafe.Pointer {
+	return (*struct{ table, data unsafe.Pointer })(unsafe.Pointer(&t)).data
+}
+
+// check returns an error that wraps ErrPointers for a type that contains any.
+func (r *Region) check(t reflect.Type) error {
+	if err := checkPointers(t); err != nil {
+		return err
+	}
+	r.known = descriptor(t)
+	return nil
+}
+
+// RegionNew returns a zero T in the region. T must not contain Go pointers: else
+// the error wraps ErrPointers and names the field. The other errors are those
+// of Bytes.
+func RegionNew[T any](r *Region) (*T, error) {
+	if t := reflect.TypeFor[T](); descriptor(t) != r.known {
+		if err := r.check(t); err != nil {
+			return nil, err
+		}
+	}
+	var t T
+	b, err := r.Bytes(int(unsafe.Sizeof(t)))
+	if err != nil {
+		return nil, err
+	}
+	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), nil
+}
+
+// RegionSlice returns n zero elements in the region; the capacity may be more.
+// n < 0 panics as make does. T must not contain Go pointers, as for RegionNew.
+func RegionSlice[T any](r *Region, n int) ([]T, error) {
+	if t := reflect.TypeFor[T](); descriptor(t) != r.known {
+		if err := r.check(t); err != nil {
+			return nil, err
+		}
+	}
+	if n < 0 {
+		return make([]T, n), nil // panics
+	}
+	var t T
+	size := int(unsafe.Sizeof(t))
+	if size == 0 {
+		return unsafe.Slice((*T)(unsafe.Pointer(&emptyBlock)), n), nil
+	}
+	if n > maxInt/size {
+		return nil, fmt.Errorf("alloc: %s: %d elements of %d bytes: %w", r.a.name, n, size, ErrTooLarge)
+	}
+	b, err := r.Bytes(n * size)
+	if err != nil {
+		return nil, err
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), cap(b)/size)[:n], nil
+}
+
+// RegionAppend is append with the memory of the region: within the capacity of s
+// it stays where it is; past it s grows in place if it is the newest of the
+// region and the chunk has room, and else moves to a new place of at least
+// twice the capacity. The old place is not freed. s may be nil, or from
+// anywhere else. After an error s is as before.
+func RegionAppend[T any](r *Region, s []T, elements ...T) ([]T, error) {
+	if len(elements) <= cap(s)-len(s) {
+		return append(s, elements...), nil
+	}
+	need := len(s) + len(elements)
+	if grown, ok := growInPlace(r, s, need); ok {
+		return append(grown, elements...), nil
+	}
+	moved, err := RegionSlice[T](r, max(need, 2*cap(s)))
+	if err != nil && need < 2*cap(s) {
+		moved, err = RegionSlice[T](r, need)
+	}
+	if err != nil {
+		return s, err
+	}
+	copy(moved, s)
+	return append(moved[:len(s)], elements...), nil
+}
+
+// growInPlace raises the capacity of s to at least need if it ends where the
+// next byte of the region is.
+func growInPlace[T any](r *Region, s []T, need int) ([]T, bool) {
+	var t T
+	size := int(unsafe.Sizeof(t))
+	first := unsafe.Pointer(unsafe.SliceData(s))
+	if cap(s) == 0 || size == 0 || need > arena.MaxReserve/size {
+		return s, false
+	}
+	bytes := (cap(s)*size + regionAlign - 1) &^ (regionAlign - 1)
+	if bytes-cap(s)*size >= size || uintptr(first)+uintptr(bytes) != uintptr(r.end)-uintptr(r.room) {
+		return s, false // the capacity was cut, or others have come since
+	}
+	more := (need*size - bytes + regionAlign - 1) &^ (regionAlign - 1)
+	if more > r.room {
+		return s, false
+	}
+	if _, err := r.Bytes(more); err != nil {
+		return s, false
+	}
+	return unsafe.Slice((*T)(first), (bytes+more)/size)[:len(s)], true
+}
