@@ -1,6 +1,7 @@
 // Command guests boots Linux kernels in QEMU and runs static Go binaries in
 // them, so that what this module claims of a kernel is seen on that kernel.
 //
+//	go run ./internal/guests
 //	go run ./internal/guests -list
 //	go run ./internal/guests test:./vcpu test:./rseqcs 'test[vcpualloc_stalled]:./rseqcs'
 //	go run ./internal/guests -row 'arm64-*' 'VCPUALLOC_MODE=cpu_id test:./alloc -test.short'
@@ -25,8 +26,9 @@
 //
 // # Jobs
 //
-// A job is one argument: environment assignments, a program, and arguments,
-// separated by blanks. The program is
+// Without arguments the jobs are those of jobs.txt. A job is one argument:
+// environment assignments, a program and its arguments, separated by blanks. The
+// program is
 //
 //	test:FOLDER   the tests of the Go package in FOLDER, built for each
 //	              architecture with CGO_ENABLED=0; its testdata goes along

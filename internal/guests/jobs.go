@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"debug/elf"
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,6 +33,44 @@ type jobSpec struct {
 	path      string // file or folder, on this machine
 	arguments []string
 	env       []string
+}
+
+//go:embed jobs.txt
+var jobsText string
+
+// standardJobs returns the jobs of jobs.txt, with their folders below root.
+func standardJobs(root string) ([]jobSpec, error) {
+	var specs []jobSpec
+	for index, text := range strings.Split(jobsText, "\n") {
+		text = strings.TrimSpace(text)
+		if text == "" || strings.HasPrefix(text, "#") {
+			continue
+		}
+		spec, err := parseJob(text)
+		if err != nil {
+			return nil, fmt.Errorf("jobs, line %d: %w", index+1, err)
+		}
+		spec.path = filepath.Join(root, spec.path)
+		specs = append(specs, spec)
+	}
+	return specs, nil
+}
+
+// parseJobs returns the jobs of the command line, or the standard ones if it
+// has none.
+func parseJobs(root string, texts []string) ([]jobSpec, error) {
+	if len(texts) == 0 {
+		return standardJobs(root)
+	}
+	var specs []jobSpec
+	for _, text := range texts {
+		spec, err := parseJob(text)
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, spec)
+	}
+	return specs, nil
 }
 
 // parseJob reads "NAME=VALUE… PROGRAM ARGUMENT…"; doc.go has the forms.

@@ -52,7 +52,7 @@ func parseFlags() options {
 	flag.BoolVar(&o.refresh, "refresh", false, "fetch the package lists again")
 	flag.BoolVar(&o.list, "list", false, "print the rows and end")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "guests [flags] job...   boot kernels and run static Go binaries in them (doc.go says more)")
+		fmt.Fprintln(flag.CommandLine.Output(), "guests [flags] [job...]   boot kernels and run static Go binaries in them (doc.go says more)")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -114,14 +114,11 @@ func newRunner(ctx context.Context, o options, all []Row, jobs []string) (*runne
 		builder: &builder{folder: filepath.Join(cache, "build"), niceness: o.niceness, built: map[string]string{}},
 	}
 	probe := jobSpec{name: "probe", kind: mainPackage, path: filepath.Join(r.source, "probe")}
-	r.jobs = append(r.jobs, probe)
-	for _, text := range jobs {
-		spec, err := parseJob(text)
-		if err != nil {
-			return nil, err
-		}
-		r.jobs = append(r.jobs, spec)
+	given, err := parseJobs(root, jobs)
+	if err != nil {
+		return nil, err
 	}
+	r.jobs = append([]jobSpec{probe}, given...)
 	codename, err := release()
 	if err != nil {
 		return nil, err
