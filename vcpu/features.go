@@ -59,7 +59,7 @@ type Features struct {
 func (f Features) Has(end int) bool { return f.Size >= end }
 
 // Probe returns the features. The first call looks, registers and tests the
-// kernel for 10 to 30 ms (300 ms where sections turn out to be broken, up to 3 s
+// kernel for 2 to 30 ms (300 ms where sections turn out to be broken, up to 3 s
 // where other processes have all CPUs); later calls cost a load. It may be
 // called from any goroutine.
 //
