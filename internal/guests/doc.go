@@ -35,6 +35,9 @@
 //	cmd:FOLDER    the main package in FOLDER, built alike
 //	FILE          a static executable; it runs on the rows of its architecture
 //
+// With "on=PATTERN" before the program a job is for the rows of that name alone,
+// with "on=!PATTERN" for all others.
+//
 // With test[TAGS]:FOLDER and cmd[TAGS]:FOLDER it is built with build tags. A job
 // finds the mode that its row expects in VCPUALLOC_EXPECT_MODE, unless it caps
 // the mode itself with VCPUALLOC_MODE.

@@ -33,6 +33,14 @@ type jobSpec struct {
 	path      string // file or folder, on this machine
 	arguments []string
 	env       []string
+	on        string // pattern of the rows it is for, "!" before it for the others; empty: all
+}
+
+// isFor reports whether the job is to run on a row.
+func (s jobSpec) isFor(row Row) bool {
+	pattern, others := strings.CutPrefix(s.on, "!")
+	matches, _ := path.Match(pattern, row.Name) // parseJob has checked the pattern
+	return s.on == "" || matches != others
 }
 
 //go:embed jobs.txt
@@ -73,13 +81,20 @@ func parseJobs(root string, texts []string) ([]jobSpec, error) {
 	return specs, nil
 }
 
-// parseJob reads "NAME=VALUE… PROGRAM ARGUMENT…"; doc.go has the forms.
+// parseJob reads "[on=ROWS] NAME=VALUE… PROGRAM ARGUMENT…"; doc.go has the forms.
 func parseJob(text string) (jobSpec, error) {
 	spec := jobSpec{name: text}
 	words := strings.Fields(text)
 	for len(words) > 0 && strings.Contains(words[0], "=") {
-		spec.env = append(spec.env, words[0])
+		if pattern, ok := strings.CutPrefix(words[0], "on="); ok {
+			spec.on = pattern
+		} else {
+			spec.env = append(spec.env, words[0])
+		}
 		words = words[1:]
+	}
+	if _, err := path.Match(strings.TrimPrefix(spec.on, "!"), ""); err != nil {
+		return jobSpec{}, fmt.Errorf("job %q: %w", text, err)
 	}
 	if len(words) == 0 {
 		return jobSpec{}, fmt.Errorf("job %q has no program", text)
@@ -156,11 +171,14 @@ func environment(spec jobSpec, row Row) []string {
 	return append([]string{modeVariable + "=" + row.Mode}, spec.env...)
 }
 
-// pack makes the jobs of a row ready for the initramfs. A file for another
-// architecture is left out.
+// pack makes the jobs of a row ready for the initramfs. What is for other rows or
+// for another architecture is left out.
 func (b *builder) pack(ctx context.Context, specs []jobSpec, row Row, seconds int) ([]packed, error) {
 	var jobs []packed
 	for i, spec := range specs {
+		if !spec.isFor(row) {
+			continue
+		}
 		job := packed{binary: spec.path}
 		switch spec.kind {
 		case executable:

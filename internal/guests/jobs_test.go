@@ -72,3 +72,26 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 }
+
+func TestJobIsForRows(t *testing.T) {
+	for text, want := range map[string]string{
+		"x":                       "amd64-6.1 arm64-6.1 arm64-7.3-numa",
+		"on=arm64-* x":            "arm64-6.1 arm64-7.3-numa",
+		"A=1 on=!*-numa B=2 x":    "amd64-6.1 arm64-6.1",
+		"on=amd64-6.1 x on=never": "amd64-6.1",
+	} {
+		spec, err := parseJob(text)
+		var names []string
+		for _, name := range []string{"amd64-6.1", "arm64-6.1", "arm64-7.3-numa"} {
+			if spec.isFor(Row{Name: name}) {
+				names = append(names, name)
+			}
+		}
+		if got := strings.Join(names, " "); err != nil || got != want {
+			t.Errorf("job %q runs on %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := parseJob("on=[ x"); err == nil {
+		t.Error("a pattern that cannot be read must be an error")
+	}
+}
