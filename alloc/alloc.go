@@ -195,9 +195,8 @@ func (a *Allocator) Owns(b []byte) bool {
 }
 
 // Trim returns free memory to the system now, and says how many bytes. It
-// empties the caches of all vCPUs first; where the kernel offers no fence
-// (vcpu.Features), and on the assigned tier, those of the running one. When ctx
-// is done it stops between two pieces, with the error of ctx.
+// empties the caches of all vCPUs first. When ctx is done it stops between two
+// pieces, with the error of ctx.
 func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -256,16 +256,19 @@ func (c *Cache[T]) fromShared() (unsafe.Pointer, error) {
 	return array[0], nil
 }
 
-// reclaim moves the objects of all vCPUs' magazines to the shared list, and
-// reports whether that was possible: not on the assigned tier, and not without
-// the kernel's fence.
+// reclaim moves the objects of all magazines to the shared list, and reports
+// whether the cache is still open.
 func (c *Cache[T]) reclaim() bool {
 	c.draining.Lock()
 	defer c.draining.Unlock()
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
-	return !closed && nil == c.objects.Drain(func(_ int, objects []unsafe.Pointer) { c.giveBack(objects) })
+	if closed {
+		return false
+	}
+	c.objects.Drain(func(_ int, objects []unsafe.Pointer) { c.giveBack(objects) })
+	return true
 }
 
 // takeShared moves objects from the shared list into the array, newest first,
@@ -388,7 +391,11 @@ func (c *Cache[T]) Close() error {
 	}
 	c.draining.Lock()
 	defer c.draining.Unlock()
-	c.objects.Shut(func(_ int, object unsafe.Pointer) { c.free(object) })
+	c.objects.Shut(func(_ int, objects []unsafe.Pointer) {
+		for _, p := range objects {
+			c.free(p)
+		}
+	})
 	return nil
 }
 

@@ -15,7 +15,7 @@ func TestLarge(t *testing.T) {
 	h := openHeap(t, 64<<20, 0)
 	live := int64(0)
 	for _, test := range []struct{ n, align int }{
-		{1, 1}, {PageSize, PageSize}, {PageSize + 1, 1}, {MaxSmall + 1, 2 * PageSize}, {100_000, 1 << 20}, {5 << 20, 4 << 20}, {1, 4 << 20},
+		{1, 1}, {PageSize, PageSize}, {PageSize + 1, 1}, {MaxSmall + 1, 2 * PageSize}, {20_000, 1 << 20}, {5 << 20, 4 << 20}, {1, 4 << 20},
 	} {
 		block, _, err := h.AllocLarge(test.n, test.align)
 		if err != nil {

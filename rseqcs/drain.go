@@ -1,41 +1,71 @@
 package rseqcs
 
 import (
-	"fmt"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
 
-// Drain empties the slabs of all vCPUs and hands their objects to give, class by
-// class. It takes one fence, about 20 us, and what the callers that run
-// meanwhile lose by their slow paths. One call at a time. The slabs of the Ps
-// are left alone: there is no fence for those. The error says why there is none
-// at all.
-//
-// The protocol: with the number of ids at zero no section that starts takes
-// effect, since each compares its id with this number behind START. The fence
-// aborts those that have compared already. From then on the slabs are the
-// caller's, until the number is back.
-func (s *Stack) Drain(give func(class int, objects []unsafe.Pointer)) error {
-	if !sections {
-		return fmt.Errorf("rseqcs: drain: there are no sections in this mode")
+// drainBatch is how many objects Drain hands over at once, at the most.
+const drainBatch = 64
+
+// Drain empties the slabs of all vCPUs and all Ps and hands their objects to
+// give, in batches of one class. It costs one fence, or one stop of the world,
+// and what the callers that run meanwhile lose by their slow paths: they find
+// nothing and have no room. Other methods may run at the same time, but not
+// Drain, Shut and Close.
+func (s *Stack) Drain(give func(class int, objects []unsafe.Pointer)) {
+	s.stop()
+	s.empty(give)
+	atomic.StoreUint32(rowCount(s.vcpus), uint32(s.vcpuSlabs))
+	atomic.StoreUint32(rowCount(s.ps), uint32(s.pSlabs))
+}
+
+// Shut is Drain for good: from then on Pop finds nothing and Push Full. The
+// slabs' memory goes back to the system, but their addresses stay until Close,
+// so that callers which are about to push or pop need not be waited for.
+func (s *Stack) Shut(give func(class int, objects []unsafe.Pointer)) {
+	s.stop()
+	s.empty(give)
+	// If the system refuses, the memory comes back with Close.
+	s.memory.Release(0, s.memory.Size)
+}
+
+// stop makes the slabs the caller's. With the number of ids at zero no section
+// that starts takes effect, since each compares its id with this number behind
+// START. Those that have compared already are aborted by the fence; or, where
+// there is none, and on the slabs of the Ps, all goroutines are stopped once: Go
+// stops none in assembly or pinned to its P, so none is inside of a section then.
+func (s *Stack) stop() {
+	atomic.StoreUint32(rowCount(s.vcpus), 0)
+	atomic.StoreUint32(rowCount(s.ps), 0)
+	fenced := sections && Fence() == nil
+	// A thread counts its fallback before it looks at the slabs of the Ps, so the
+	// fence, which is a barrier on its CPU too, lies before or behind both.
+	if !fenced || fallbacks.Load() > 0 {
+		stopTheWorld()
 	}
-	count := rowCount(s.vcpus)
-	atomic.StoreUint32(count, 0)
-	defer atomic.StoreUint32(count, uint32(s.vcpuSlabs))
-	if err := Fence(); err != nil {
-		return err
-	}
-	for index := range s.vcpuSlabs {
+}
+
+// stopTheWorld stops all goroutines for an instant. ReadMemStats does so in all
+// releases of Go so far; TestShutConserves fails if one does not.
+func stopTheWorld() { runtime.ReadMemStats(new(runtime.MemStats)) }
+
+// empty hands over all objects of slabs that are stopped.
+func (s *Stack) empty(give func(class int, objects []unsafe.Pointer)) {
+	var batch [drainBatch]unsafe.Pointer
+	for index := range s.vcpuSlabs + s.pSlabs {
 		slab := s.slab(index)
 		for class, c := range s.classes {
 			h := headerAt(slab, uintptr(class))
-			if h.current > c.begin {
-				first := slotAt(slab, c.begin)
-				give(class, unsafe.Slice(first, (h.current-c.begin)/slotSize))
-				atomic.StoreUint32(&h.current, c.begin)
+			for h.current > c.begin {
+				n := 0
+				for ; n < drainBatch && h.current > c.begin; n++ {
+					batch[n] = *newest(slab, h.current)
+					atomic.StoreUint32(&h.current, h.current-slotSize)
+				}
+				give(class, batch[:n])
 			}
 		}
 	}
-	return nil
 }

@@ -52,7 +52,7 @@ func TestShutConserves(t *testing.T) {
 				(*token)(object).owner.Add(1)
 			}
 		}
-		stack.Shut(func(class int, object unsafe.Pointer) { count([]unsafe.Pointer{object}) })
+		stack.Shut(func(_ int, objects []unsafe.Pointer) { count(objects) })
 		stop.Store(1)
 		all.Wait()
 		for _, objects := range held {
