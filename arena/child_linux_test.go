@@ -126,7 +126,9 @@ func TestOpenWithoutAddresses(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, more := range []uint64{4 << 20, 20 << 20, 26 << 20} {
+		const tries = 5
+		for try := range 3 * tries {
+			more := []uint64{4 << 20, 20 << 20, 26 << 20}[try%3]
 			restore, err := limitTo(unix.RLIMIT_AS, "VmSize", more)
 			if err != nil {
 				return err
@@ -138,8 +140,9 @@ func TestOpenWithoutAddresses(t *testing.T) {
 				return fmt.Errorf("%d bytes of addresses: %w", more, err)
 			}
 		}
+		// The runtime may have made a thread or two.
 		after, err := statusBytes("VmSize")
-		if err == nil && after > before+MinReserve/2 {
+		if err == nil && after > before+tries*MinReserve {
 			err = fmt.Errorf("%d bytes of addresses are left behind", after-before)
 		}
 		return err

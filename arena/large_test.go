@@ -3,11 +3,14 @@ package arena
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
 // TestLarge checks addresses, sizes and the page map of large blocks.
@@ -15,7 +18,7 @@ func TestLarge(t *testing.T) {
 	h := openHeap(t, 64<<20, 0)
 	live := int64(0)
 	for _, test := range []struct{ n, align int }{
-		{1, 1}, {PageSize, PageSize}, {PageSize + 1, 1}, {MaxSmall + 1, 2 * PageSize}, {20_000, 1 << 20}, {5 << 20, 4 << 20}, {1, 4 << 20},
+		{1, 1}, {PageSize, PageSize}, {PageSize + 1, 1}, {MaxSmall + 1, 2 * PageSize}, {100_000, 1 << 20}, {5 << 20, 4 << 20}, {1, 4 << 20},
 	} {
 		block, _, err := h.AllocLarge(test.n, test.align)
 		if err != nil {
@@ -46,43 +49,59 @@ func TestLargeRefuses(t *testing.T) {
 	checkQuiet(t, h, 0)
 }
 
-// TestFreeLargeOnce frees the same block from several goroutines at once, which
-// wait for it without sleeping: one of them does it.
+// TestFreeLargeOnce frees the same block from two goroutines at once, each after
+// a random short while: one of them does it.
 func TestFreeLargeOnce(t *testing.T) {
-	const goroutines, rounds = 2, 100_000
+	const rounds, delay = 30_000, 200
+	random := steady.Random(t)
 	h := openHeap(t, MinReserve, 0)
 	var block atomic.Pointer[byte]
-	var round, done, freed atomic.Int64
-	var all sync.WaitGroup
-	for range goroutines {
-		all.Go(func() {
-			for next := int64(1); next <= rounds; next++ {
-				for round.Load() < next {
-					runtime.Gosched()
-				}
-				if h.FreeLarge(unsafe.Pointer(block.Load())) {
-					freed.Add(1)
-				}
-				done.Add(1)
-			}
-		})
+	var started, done, freed atomic.Int64
+	free := func(wait int) {
+		for range wait {
+			started.Load()
+		}
+		if h.FreeLarge(unsafe.Pointer(block.Load())) {
+			freed.Add(1)
+		}
 	}
-	for next := int64(1); next <= rounds; next++ {
+	seed := random.Uint64()
+	go func() {
+		random := rand.New(rand.NewPCG(seed, 1))
+		for round := int64(1); round <= rounds; round++ {
+			wait := random.IntN(delay)
+			spinUntil(&started, round)
+			free(wait)
+			done.Store(round)
+		}
+	}()
+	for round := int64(1); round <= rounds; round++ {
 		p, _, err := h.AllocLarge(PageSize, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		block.Store((*byte)(p))
-		round.Store(next)
-		for done.Load() < next*goroutines {
-			runtime.Gosched()
-		}
+		started.Store(round)
+		free(random.IntN(delay))
+		spinUntil(&done, round)
 	}
-	all.Wait()
 	if freed.Load() != rounds {
 		t.Errorf("%d blocks were freed %d times", rounds, freed.Load())
 	}
 	checkQuiet(t, h, 0)
+}
+
+// spinUntil waits for a value without sleeping, unless it takes long: then the
+// other goroutine has no CPU.
+func spinUntil(value *atomic.Int64, want int64) {
+	for tries := 1; value.Load() < want; tries++ {
+		if tries%1000 == 0 {
+			runtime.Gosched()
+		}
+		if tries%10_000 == 0 {
+			time.Sleep(time.Microsecond)
+		}
+	}
 }
 
 // TestDescribe checks that what lies at an address is told by its kind.

@@ -89,7 +89,7 @@ func TestRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if whole := part.offset%Granule == 0 && part.size%Granule == 0; returned > part.size || whole && returned != part.size || !whole && zeroed {
+		if whole := part.offset%Granule == 0 && part.size%Granule == 0; returned > part.size || whole && returned != part.size || zeroed && returned != part.size {
 			t.Errorf("%+v: %d bytes returned, zeroed: %t", part, returned, zeroed)
 		}
 		released := r.Bytes(part.offset, part.size)
