@@ -50,12 +50,22 @@ const (
 // TestStackConserves hands tokens round through every operation, under a storm:
 // none may ever have two owners, and none may be lost.
 func TestStackConserves(t *testing.T) {
+	stress.Storm(t)
+	conserve(t, players, 2*time.Millisecond)
+}
+
+// TestDrainConserves is the same with few goroutines, so that nearly always one
+// is in a section while the slabs are drained.
+func TestDrainConserves(t *testing.T) { conserve(t, 3, 20*time.Microsecond) }
+
+// conserve lets so many goroutines play, and drains after each pause.
+func conserve(t *testing.T, players int, pause time.Duration) {
+	t.Helper()
 	stack, err := NewStack("test", []Capacity{{1, 1}, {4, 40}, {7, 7}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stack.Close()
-	stress.Storm(t)
 	tokens := make([]token, tokenCount)
 	var pool reserve
 	for i := range tokens {
@@ -76,7 +86,7 @@ func TestStackConserves(t *testing.T) {
 			}
 		})
 	}
-	all.Go(func() { drainNowAndThen(stack, &pool, end) })
+	all.Go(func() { drainNowAndThen(stack, &pool, pause, end) })
 	all.Wait()
 	checkNoneLost(t, stack, &pool, tokens)
 	aborts = ReadStats().Aborts - aborts
@@ -87,9 +97,9 @@ func TestStackConserves(t *testing.T) {
 }
 
 // drainNowAndThen empties all slabs into the reserve again and again.
-func drainNowAndThen(stack *Stack, pool *reserve, end time.Time) {
+func drainNowAndThen(stack *Stack, pool *reserve, pause time.Duration, end time.Time) {
 	for time.Now().Before(end) {
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(pause)
 		stack.Drain(func(_ int, objects []unsafe.Pointer) { pool.put(objects...) })
 	}
 }

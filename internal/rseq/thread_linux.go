@@ -176,11 +176,23 @@ func EnsureThread() bool {
 	case Libc:
 		return int32(field(OffsetCPUID, g.LibcOffset, true)) >= 0
 	}
-	if threadWord() == 0 {
-		registerSelf()
+	// Between two looks the goroutine may have moved to a thread that has none.
+	for range ensureTries {
+		if threadWord() == 0 {
+			registerSelf()
+		}
+		if int32(field(OffsetCPUID, 0, false)) >= 0 {
+			return true
+		}
+		if threadWord() != 0 {
+			break // an area that the kernel refused
+		}
 	}
-	return int32(field(OffsetCPUID, 0, false)) >= 0
+	return false
 }
+
+// ensureTries bounds how often EnsureThread follows a goroutine that moves.
+const ensureTries = 3
 
 // registerSelf registers an area of ours for the running thread.
 func registerSelf() {
