@@ -166,7 +166,7 @@ func TestRealloc(t *testing.T) {
 	random := steady.Random(t)
 	a := open(t, Options{})
 	var b, want []byte
-	for range 1000 {
+	for range 600 {
 		n := random.IntN(1 << random.IntN(20))
 		usable, address := a.UsableSize(b), addressOf(b)
 		kept := random.IntN(len(b) + 1)

@@ -25,7 +25,7 @@ func FuzzOps(f *testing.F) {
 // TestOps plays long random operations.
 func TestOps(t *testing.T) {
 	random := steady.Random(t)
-	for range 20 {
+	for range 12 {
 		ops := make([]byte, 3*500)
 		for i := range ops {
 			ops[i] = byte(random.Uint32())

@@ -54,7 +54,7 @@ func TestPointers(t *testing.T) {
 func TestNewOf(t *testing.T) {
 	a := open(t, Options{})
 	size := GoodSize(int(unsafe.Sizeof(plain{})))
-	for range 1000 {
+	for range 300 {
 		p, err := NewOf[plain](a)
 		if err != nil {
 			t.Fatal(err)

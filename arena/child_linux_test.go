@@ -33,6 +33,8 @@ func inChild(t *testing.T, body func() error) {
 		runtime.MemProfileRate = 0
 		vcpu.Probe()
 		makeSpareThreads()
+		clear(make([]byte, 32<<20))
+		runtime.GC() // what was cleared is there for the next objects
 		if err := body(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)

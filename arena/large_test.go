@@ -52,7 +52,7 @@ func TestLargeRefuses(t *testing.T) {
 // TestFreeLargeOnce frees the same block from two goroutines at once, each after
 // a random short while: one of them does it.
 func TestFreeLargeOnce(t *testing.T) {
-	const rounds, delay = 30_000, 200
+	const rounds, delay = 20_000, 200
 	random := steady.Random(t)
 	h := openHeap(t, MinReserve, 0)
 	var block atomic.Pointer[byte]
