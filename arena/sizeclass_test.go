@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"math"
 	"testing"
 	"unsafe"
 )
@@ -14,6 +15,11 @@ func TestClassOf(t *testing.T) {
 		}
 		if got := ClassOf(n); int(got) != class {
 			t.Fatalf("%d bytes: class %d of %d bytes, want %d of %d", n, got, ClassSize(got), class, ClassSize(uint8(class)))
+		}
+	}
+	for _, n := range []int{-1, math.MinInt, MaxSmall + 1, math.MaxInt} {
+		if got := ClassOf(n); got != 0 {
+			t.Errorf("%d bytes: class %d, want none", n, got)
 		}
 	}
 	if class != ClassCount-1 {
@@ -72,8 +78,11 @@ func TestClassAt(t *testing.T) {
 				want = class
 				objects++
 			}
-			address := h.addressOf(page)
-			if got := h.ClassAt(unsafe.Add(address, offset)); got != want {
+			address := unsafe.Add(h.addressOf(page), offset)
+			if h.StartsObject(class, address) != (want != 0) || h.StartsObject(0, address) || h.StartsObject(class+1, address) {
+				t.Fatalf("offset %d in a span of %d objects of %d bytes: does not start one of its class, or one of another", offset, c.perSpan, c.size)
+			}
+			if got := h.ClassAt(address); got != want {
 				t.Fatalf("offset %d in a span of %d objects of %d bytes: class %d, want %d", offset, c.perSpan, c.size, got, want)
 			}
 		}
