@@ -61,6 +61,7 @@ func (h *Heap) Open(name string, reserve, limit int64) error {
 	h.pages.top = firstPage
 	h.pages.limit = math.MaxInt64 >> pageShift
 	if limit > 0 {
+		h.pages.memory.NoHugePages() // else memory is taken that no count knows of
 		h.pages.limit = limit >> pageShift
 	}
 	return nil

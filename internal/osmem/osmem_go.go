@@ -46,3 +46,6 @@ func (r *Range) Unmap() error {
 	*r = Range{}
 	return nil
 }
+
+// NoHugePages does nothing: only Linux has to be asked.
+func (r *Range) NoHugePages() {}

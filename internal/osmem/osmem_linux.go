@@ -25,3 +25,10 @@ func setName(base unsafe.Pointer, size uintptr, name string) {
 	unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_VMA, unix.PR_SET_VMA_ANON_NAME,
 		uintptr(base), size, uintptr(unsafe.Pointer(text)), 0)
 }
+
+// NoHugePages asks that touching one OS page of the range never takes memory for
+// a whole huge page, as it can where transparent huge pages are set to "always".
+// A kernel without huge pages refuses, and needs not be asked.
+func (r *Range) NoHugePages() {
+	unix.RawSyscall(unix.SYS_MADVISE, uintptr(r.mapping), r.mappingSize, unix.MADV_NOHUGEPAGE)
+}

@@ -12,3 +12,6 @@ const (
 )
 
 func setName(unsafe.Pointer, uintptr, string) {}
+
+// NoHugePages does nothing: only Linux has to be asked.
+func (r *Range) NoHugePages() {}
