@@ -1,6 +1,7 @@
 package alloc
 
 import (
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -58,7 +59,9 @@ func TestTrimLowersBacked(t *testing.T) {
 	before := a.Stats()
 	released, err := a.Trim(t.Context())
 	after := a.Stats()
-	if err != nil || released < 8<<20 || before.Backed-after.Backed != released || after.Released-before.Released != released {
+	// An OS page of more than 8 KiB may lie only partly in the block.
+	edges := int64(2 * os.Getpagesize())
+	if err != nil || released < 8<<20-edges || before.Backed-after.Backed != released || after.Released-before.Released != released {
 		t.Errorf("%d bytes released: %d backed, %d before; %d released since the start, %d before; %v",
 			released, after.Backed, before.Backed, after.Released, before.Released, err)
 	}

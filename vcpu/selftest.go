@@ -29,8 +29,13 @@ import (
 const (
 	enoughAborts = 16
 	patience     = 300 * time.Millisecond // of the holder's CPU time, before sections count as broken
-	busyPatience = 3 * time.Second        // of real time: others may leave the holder hardly any of the CPU
-	nap          = 20 * time.Microsecond  // of the intruder between two marks
+
+	// enoughInterruptions without enoughAborts are what a broken kernel shows:
+	// most of them meet a section, but an emulator prefers the code in between.
+	enoughInterruptions = 8 * enoughAborts
+
+	busyPatience = 3 * time.Second       // of real time: others may leave the holder hardly any of the CPU
+	nap          = 20 * time.Microsecond // of the intruder between two marks
 
 	holdSpins = 20_000 // reads of the cell in one section: 10 to 100 us
 
@@ -144,10 +149,12 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 			return r
 		}
 		used = threadUse().since(before)
-		if took := time.Since(began); used.time > patience || took > busyPatience {
-			if used.interruptions < enoughAborts {
-				r.err = fmt.Errorf("its thread was interrupted %d of %d times in %v, of which it ran for %v", used.interruptions, enoughAborts, took, used.time)
-			}
+		took := time.Since(began)
+		if used.interruptions >= enoughInterruptions && used.time > patience {
+			break
+		}
+		if took > busyPatience {
+			r.err = fmt.Errorf("its thread was interrupted %d of %d times in %v, of which it ran for %v", used.interruptions, enoughInterruptions, took, used.time)
 			break
 		}
 	}
