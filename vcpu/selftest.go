@@ -34,8 +34,11 @@ const (
 	// most of them meet a section, but an emulator prefers the code in between.
 	enoughInterruptions = 8 * enoughAborts
 
-	busyPatience = 3 * time.Second       // of real time: others may leave the holder hardly any of the CPU
-	nap          = 20 * time.Microsecond // of the intruder between two marks
+	busyPatience = 3 * time.Second // of real time: others may leave the holder hardly any of the CPU
+
+	shortNap  = 20 * time.Microsecond // of the intruder between two marks, at first
+	longNap   = 2 * time.Millisecond  // likewise, at the end
+	shortNaps = 10 * time.Millisecond // before the naps get longer
 
 	holdSpins = 20_000 // reads of the cell in one section: 10 to 100 us
 
@@ -69,11 +72,12 @@ func selfTest(g *rseq.Ground) error {
 // described.
 func testSections(g *rseq.Ground) testResult {
 	var cell, stop atomic.Uint32
+	nap := unix.NsecToTimespec(int64(shortNap))
 	started := make(chan int, 1)
 	result := make(chan testResult)
 	intruderDone := make(chan error)
-	go onUsableThread(func(usable bool) { result <- holder(g, &cell, started, usable) }, threadTries)
-	go func() { intruderDone <- intruder(&cell, &stop, started) }()
+	go onUsableThread(func(usable bool) { result <- holder(g, &cell, &nap, started, usable) }, threadTries)
+	go func() { intruderDone <- intruder(&cell, &stop, &nap, started) }()
 	r := <-result
 	stop.Store(1)
 	if err := <-intruderDone; r.err == nil {
@@ -119,7 +123,7 @@ func onUsableThread(body func(usable bool), tries int) {
 
 // holder runs long sections until it has seen enough. It tells started the CPU
 // it is pinned to, or -1.
-func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool) (r testResult) {
+func holder(g *rseq.Ground, cell *atomic.Uint32, nap *unix.Timespec, started chan<- int, usable bool) (r testResult) {
 	if !usable {
 		started <- -1
 		return testResult{err: errNoArea}
@@ -150,7 +154,10 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 		}
 		used = threadUse().since(before)
 		took := time.Since(began)
-		if used.interruptions >= enoughInterruptions && used.time > patience {
+		lengthenNap(nap, took)
+		// After one abort it is the luck of the interruptions, and no violation
+		// means that nothing is known to be broken: that gets all the time there is.
+		if r.aborts == 0 && used.interruptions >= enoughInterruptions && used.time > patience {
 			break
 		}
 		if took > busyPatience {
@@ -159,6 +166,13 @@ func holder(g *rseq.Ground, cell *atomic.Uint32, started chan<- int, usable bool
 		}
 	}
 	return r
+}
+
+// lengthenNap makes the intruder sleep longer the longer the test takes. Where
+// system calls are slow, in an emulator or under a tracer, the short nap is over
+// before the holder is back in a section, and hardly any section is interrupted.
+func lengthenNap(nap *unix.Timespec, took time.Duration) {
+	atomic.StoreInt64(&nap.Nsec, int64(min(shortNap+max(0, took-shortNaps)/50, longNap)))
 }
 
 // use is what a thread has had of a CPU.
@@ -181,7 +195,7 @@ func (u use) since(before use) use {
 }
 
 // intruder keeps waking up on the holder's CPU and writing its mark, until stop.
-func intruder(cell, stop *atomic.Uint32, started <-chan int) error {
+func intruder(cell, stop *atomic.Uint32, nap *unix.Timespec, started <-chan int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cpu := <-started
@@ -194,8 +208,7 @@ func intruder(cell, stop *atomic.Uint32, started <-chan int) error {
 	}
 	defer restore()
 	defer shortenSlice()()
-	sleep := unix.NsecToTimespec(int64(nap))
-	intrudeWithoutP(cell, stop, &sleep)
+	intrudeWithoutP(cell, stop, nap)
 	return nil
 }
 

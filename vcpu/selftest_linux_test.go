@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
 )
 
@@ -156,11 +158,11 @@ func holdBriefly(g *rseq.Ground, cell *atomic.Uint32) uint32 {
 // TestHolderWithoutAThread is the self-test where no thread can register.
 func TestHolderWithoutAThread(t *testing.T) {
 	started := make(chan int, 1)
-	r := holder(usableGround(t), new(atomic.Uint32), started, false)
+	r := holder(usableGround(t), new(atomic.Uint32), new(unix.Timespec), started, false)
 	if cpu := <-started; cpu != -1 || !errors.Is(r.err, errNoArea) {
 		t.Errorf("CPU %d, result %+v", cpu, r)
 	}
-	if err := intruder(new(atomic.Uint32), new(atomic.Uint32), closedAt(-1)); err != nil {
+	if err := intruder(new(atomic.Uint32), new(atomic.Uint32), new(unix.Timespec), closedAt(-1)); err != nil {
 		t.Errorf("the intruder without a holder: %v", err)
 	}
 }
@@ -180,7 +182,7 @@ func TestPinThreadRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "sched_setaffinity to CPU 1023") {
 		t.Errorf("pinned to CPU 1023 of %d: %v", Max(), err)
 	}
-	if err := intruder(new(atomic.Uint32), new(atomic.Uint32), closedAt(1023)); err == nil {
+	if err := intruder(new(atomic.Uint32), new(atomic.Uint32), new(unix.Timespec), closedAt(1023)); err == nil {
 		t.Error("the intruder runs on CPU 1023")
 	}
 }
