@@ -3,7 +3,7 @@
 // giving up the addresses.
 //
 // Nothing here unmaps or protects the middle of a mapping, so that a
-// reservation costs at most two kernel mappings however it is used.
+// reservation costs at most three kernel mappings however it is used.
 package osmem
 
 import "unsafe"
