@@ -39,10 +39,6 @@ const (
 	// storm of signals cannot hold it up for ever.
 	maxRestarts = 100
 
-	// stallSpins is the delay between the steps in the stalled build: about
-	// 5 us, so that a section takes a good part of a time slice.
-	stallSpins = 400
-
 	// minPs is for how many Ps there is a slab at least, so that GOMAXPROCS can be
 	// raised later. A P beyond them works without one.
 	minPs = 64

@@ -5,7 +5,9 @@
 //	START      announces the section to the kernel
 //	TRUST      leaves for none if the kernel does not fill in the area
 //	ID         offset of the indexing field in the area
-//	STALL      nothing, or a delay in the stalled build
+//	POINTS     nothing, or in the stalled build finds the section's injection points
+//	POINT      nothing, or in the stalled build one of them (points_linux.go)
+//	ABORTED    nothing, or in the stalled build counts at which point it happened
 //	SIGNATURE  what the kernel wants to see before the label abort
 //	ANCHORS    the mark before the jumps from which the descriptor is computed
 //
@@ -24,23 +26,26 @@
 //	R10       restarts left              entry, abort
 //	R11       current                    its load, commit
 //	R12       object, sum or count done  its load, end
-//	R13       scratch, of ABORT too
+//	R13       scratch, of POINT and ABORT too
+//	DX, SI    of POINT                   stalled build only
 
 // ENTER starts a section and leaves the slab, or the cell, of this thread's id in R9.
-#define ENTER(descriptor, shift) \
+#define ENTER(descriptor, shift, section) \
+	POINTS(section); \
 	MOVL $const_maxRestarts, R10; \
 again: \
 	AREA; \
+	POINT(1); \
 	START(descriptor); \
 start: \
-	STALL; \
+	POINT(2); \
 	TRUST; \
 	MOVL ID(R8), R9; \
 	CMPL R9, const_controlCount(AX); \
 	JCC  none; \
 	SHLQ $shift, R9; \
 	ADDQ AX, R9; \
-	STALL
+	POINT(3)
 
 // LEAVE ends a function: with the result of a section that found nothing, and
 // with ABORT, from where the section starts again.
@@ -50,6 +55,7 @@ none: \
 	RET; \
 	SIGNATURE; \
 abort: \
+	ABORTED; \
 	LEAQ ·aborts(SB), R13; \
 	LOCK; \
 	INCQ (R13); \
@@ -64,35 +70,39 @@ abort: \
 
 // popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(POP_DESCRIPTOR, const_slabShift)
+	ENTER(POP_DESCRIPTOR, const_slabShift, const_popSection)
 	// The newest object; the word below the oldest is nil.
 	MOVL  (R9)(BX*8), R11
+	POINT(4)
 	MOVQ  -8(R9)(R11*1), R12
 	TESTQ R12, R12
 	JEQ   none
 	SUBL  $8, R11
-	STALL
+	POINT(5)
 	MOVL  R11, (R9)(BX*8) // COMMIT
 committed:
+	POINT(9)
 	MOVQ  R12, AX
 	RET
 	LEAVE(0)
 
 // pushFunc: adds an object to the class; returns pushed, full or duplicate.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(PUSH_DESCRIPTOR, const_slabShift)
+	ENTER(PUSH_DESCRIPTOR, const_slabShift, const_pushSection)
 	// Room, and not the newest object once more.
 	MOVL (R9)(BX*8), R11
 	CMPL R11, 4(R9)(BX*8)
 	JCC  none
+	POINT(4)
 	CMPQ CX, -8(R9)(R11*1)
 	JEQ  duplicate
 	// Above current nobody looks before the commit.
 	MOVQ CX, (R9)(R11*1)
 	ADDL $8, R11
-	STALL
+	POINT(5)
 	MOVL R11, (R9)(BX*8) // COMMIT
 committed:
+	POINT(9)
 	XORL AX, AX
 	RET
 duplicate:
@@ -103,10 +113,11 @@ duplicate:
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
 TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift)
+	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift, const_popBatchSection)
 	MOVL (R9)(BX*8), R11
 	XORL R12, R12
 next:
+	POINT(4)
 	CMPQ  R12, DI
 	JCC   taken
 	MOVQ  -8(R9)(R11*1), R13
@@ -117,9 +128,10 @@ next:
 	INCQ  R12
 	JMP   next
 taken:
-	STALL
+	POINT(5)
 	MOVL R11, (R9)(BX*8) // COMMIT
 committed:
+	POINT(9)
 	MOVQ R12, AX
 	RET
 	LEAVE(0)
@@ -127,10 +139,11 @@ committed:
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 // Adds up to count objects of an array, in its order; returns how many.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift)
+	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift, const_pushBatchSection)
 	MOVL (R9)(BX*8), R11
 	XORL R12, R12
 next:
+	POINT(4)
 	CMPQ R12, DI
 	JCC  added
 	CMPL R11, 4(R9)(BX*8)
@@ -141,9 +154,10 @@ next:
 	INCQ R12
 	JMP  next
 added:
-	STALL
+	POINT(5)
 	MOVL R11, (R9)(BX*8) // COMMIT
 committed:
+	POINT(9)
 	MOVQ R12, AX
 	RET
 	LEAVE(0)
@@ -151,12 +165,13 @@ committed:
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.
 TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift)
+	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift, const_setHeaderSection)
 	CMPQ (R9)(BX*8), $0
 	JNE  none
-	STALL
+	POINT(4)
 	MOVQ DI, (R9)(BX*8) // COMMIT
 committed:
+	POINT(9)
 	MOVL $const_stored, AX
 	RET
 	LEAVE(0)
@@ -164,12 +179,13 @@ committed:
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
 TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift)
+	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift, const_addSection)
 	MOVQ (R9), R12
 	ADDQ BX, R12
-	STALL
+	POINT(4)
 	MOVQ R12, (R9) // COMMIT
 committed:
+	POINT(9)
 	MOVL $const_stored, AX
 	RET
 	LEAVE(0)

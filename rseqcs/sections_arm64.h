@@ -5,7 +5,9 @@
 //	START      announces the section to the kernel
 //	TRUST      leaves for none if the kernel does not fill in the area
 //	ID         offset of the indexing field in the area
-//	STALL      nothing, or a delay in the stalled build
+//	POINTS     nothing, or in the stalled build finds the section's injection points
+//	POINT      nothing, or in the stalled build one of them (points_linux.go)
+//	ABORTED    nothing, or in the stalled build counts at which point it happened
 //	SIGNATURE  what the kernel wants to see before the label abort
 //	ANCHORS    the mark before the jumps from which the descriptor is computed
 //
@@ -28,23 +30,26 @@
 //	R9        restarts left              entry, abort
 //	R10       address of a slot          its use
 //	R11       address of the header      ENTER, commit
-//	R12       scratch of STALL and ABORT
+//	R12       scratch of POINT and ABORT
+//	R13, R14  of POINT                   stalled build only
 
 // ENTER starts a section and leaves the slab, or the cell, of this thread's id in R6.
-#define ENTER(descriptor, shift) \
+#define ENTER(descriptor, shift, section) \
+	POINTS(section); \
 	MOVD $const_maxRestarts, R9; \
 again: \
 	AREA; \
+	POINT(1); \
 	START(descriptor); \
 start: \
-	STALL; \
+	POINT(2); \
 	TRUST; \
 	MOVWU ID(R4), R6; \
 	MOVWU const_controlCount(R0), R5; \
 	CMPW  R5, R6; \
 	BHS   none; \
 	ADD   R6<<shift, R0, R6; \
-	STALL
+	POINT(3)
 
 // LEAVE ends a function: with the result of a section that found nothing, and
 // with ABORT, from where the section starts again.
@@ -54,6 +59,7 @@ none: \
 	RET; \
 	SIGNATURE; \
 abort: \
+	ABORTED; \
 	MOVD  $·aborts(SB), R5; \
 count: \
 	LDAXR (R5), R10; \
@@ -71,30 +77,33 @@ count: \
 
 // popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(POP_DESCRIPTOR, const_slabShift)
+	ENTER(POP_DESCRIPTOR, const_slabShift, const_popSection)
 	ADD   R1<<3, R6, R11
 	// The newest object; the word below the oldest is nil.
 	MOVWU (R11), R7
+	POINT(4)
 	ADD   R7, R6, R10
 	MOVD  -8(R10), R8
 	CBZ   R8, none
 	SUBW  $8, R7
-	STALL
+	POINT(5)
 	STLRW R7, (R11) // COMMIT
 committed:
+	POINT(9)
 	MOVD  R8, R0
 	RET
 	LEAVE(0)
 
 // pushFunc: adds an object to the class; returns pushed, full or duplicate.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(PUSH_DESCRIPTOR, const_slabShift)
+	ENTER(PUSH_DESCRIPTOR, const_slabShift, const_pushSection)
 	ADD   R1<<3, R6, R11
 	// Room, and not the newest object once more.
 	MOVWU (R11), R7
 	MOVWU 4(R11), R5
 	CMPW  R5, R7
 	BHS   none
+	POINT(4)
 	ADD   R7, R6, R10
 	MOVD  -8(R10), R8
 	CMP   R2, R8
@@ -102,9 +111,10 @@ TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	// Above current nobody looks before the commit.
 	MOVD  R2, (R10)
 	ADDW  $8, R7
-	STALL
+	POINT(5)
 	STLRW R7, (R11) // COMMIT
 committed:
+	POINT(9)
 	MOVD  ZR, R0
 	RET
 duplicate:
@@ -115,11 +125,12 @@ duplicate:
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
 TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift)
+	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift, const_popBatchSection)
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
 	MOVD  ZR, R8
 next:
+	POINT(4)
 	CMP   R3, R8
 	BHS   taken
 	ADD   R7, R6, R10
@@ -130,9 +141,10 @@ next:
 	ADD   $1, R8
 	JMP   next
 taken:
-	STALL
+	POINT(5)
 	STLRW R7, (R11) // COMMIT
 committed:
+	POINT(9)
 	MOVD  R8, R0
 	RET
 	LEAVE(0)
@@ -140,11 +152,12 @@ committed:
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 // Adds up to count objects of an array, in its order; returns how many.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift)
+	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift, const_pushBatchSection)
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
 	MOVD  ZR, R8
 next:
+	POINT(4)
 	CMP   R3, R8
 	BHS   added
 	MOVWU 4(R11), R5
@@ -156,9 +169,10 @@ next:
 	ADD   $1, R8
 	JMP   next
 added:
-	STALL
+	POINT(5)
 	STLRW R7, (R11) // COMMIT
 committed:
+	POINT(9)
 	MOVD  R8, R0
 	RET
 	LEAVE(0)
@@ -166,13 +180,14 @@ committed:
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.
 TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift)
+	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift, const_setHeaderSection)
 	ADD   R1<<3, R6, R11
 	MOVD  (R11), R5
 	CBNZ  R5, none
-	STALL
+	POINT(4)
 	STLR  R3, (R11) // COMMIT
 committed:
+	POINT(9)
 	MOVD  $const_stored, R0
 	RET
 	LEAVE(0)
@@ -180,12 +195,13 @@ committed:
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
 TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
-	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift)
+	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift, const_addSection)
 	MOVD  (R6), R8
 	ADD   R1, R8
-	STALL
+	POINT(4)
 	STLR  R8, (R6) // COMMIT
 committed:
+	POINT(9)
 	MOVD  $const_stored, R0
 	RET
 	LEAVE(0)

@@ -3,5 +3,7 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-#define STALL
+#define POINTS(section)
+#define POINT(number)
+#define ABORTED
 #include "variants_amd64.h"

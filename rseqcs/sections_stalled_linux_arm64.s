@@ -3,7 +3,45 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// A delay between the steps, so that nearly every interruption falls inside a
-// section. The tests of this build demand aborts.
-#define STALL MOVD $const_stallSpins, R12; YIELD; SUB $1, R12; CBNZ R12, -2(PC)
+// The injection points; points_linux.go says what they do. R13 holds those of the
+// section, and R14 the number of the one that the thread is at, or 0. Everything
+// is in line, since the kernel does not abort a function that a section calls.
+#define POINTS(section) MOVD $·points+(section*const_pointsSize)(SB), R13
+
+#define POINT(number) \
+	MOVW  $number, R14; \
+	MOVWU (number*const_pointSize+point_hold)(R13), R12; \
+	CBZW  R12, 9(PC); \
+	MOVW  ZR, (number*const_pointSize+point_hold)(R13); \
+	MOVW  $1, R15; \
+	MOVW  R15, (number*const_pointSize+point_held)(R13); \
+	YIELD; \
+	SUBW  $1, R12; \
+	CBZW  R12, 3(PC); \
+	MOVWU (number*const_pointSize+point_held)(R13), R15; \
+	CBNZW R15, -4(PC); \
+	MOVWU (number*const_pointSize+point_spins)(R13), R12; \
+	ADDW  $1, R12; \
+	YIELD; \
+	SUBW  $1, R12; \
+	CBNZW R12, -2(PC); \
+	MOVW  ZR, R14
+
+#define ABORTED \
+	ADD  R14<<const_pointShift, R13, R14; \
+	MOVW ZR, point_held(R14); \
+	ADD  $point_aborts, R14, R14; \
+	LDAXR (R14), R15; \
+	ADD   $1, R15; \
+	STLXR R15, (R14), R12; \
+	CBNZW R12, -3(PC)
+
 #include "variants_arm64.h"
+
+// func spin(count uint32)
+TEXT ·spin(SB), NOSPLIT, $0-4
+	MOVWU count+0(FP), R12
+	YIELD
+	SUBW  $1, R12
+	CBNZW R12, -2(PC)
+	RET
