@@ -5,6 +5,7 @@ package rseqcs
 import (
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -19,9 +20,11 @@ import (
 //	9      behind COMMIT: an interruption there has no consequence
 //
 // A section can make no system call, so what happens at a point is made from
-// outside: a visit of the point first waits as long as hold says, while held tells
-// others that a thread stands there, which they can interrupt in any way. Then
-// it spins, so that nearly every interruption falls inside of a section.
+// outside: a test arms the point, the next thread that visits it waits there until
+// the test lets it go, and others interrupt it meanwhile, in any way. If that aborts
+// the section, the thread starts again and waits once more, so that it cannot have
+// passed the point before it is let go. Then every visit spins, so that nearly
+// every interruption falls inside of a section.
 const (
 	pointsPerSection = 10 // 0 stands for the code between the points
 	pointShift       = 5
@@ -32,13 +35,29 @@ const (
 // point is one injection point, or, at index 0, what lies between them. The
 // sections read and write it without atomic instructions.
 type point struct {
-	spins  uint32 // turns of the delay of every visit
-	hold   uint32 // turns that the next visit waits at the most for held to become 0; it takes them
-	held   uint32 // 1 while that visit waits; an abort makes it 0
+	spins  uint32  // turns of the delay of every visit
+	turns  uint32  // that a thread waits at the most
+	who    uintptr // the area of the thread that waits at its visits, 0 for none, or anybody
+	held   uint32  // 1 when a thread has begun to wait
 	_      uint32
 	aborts uint64 // how often a thread was aborted at this point
-	_      uint64
 }
+
+// anybody is whoever comes next, in a point's field who.
+const anybody = 1
+
+// arm makes the next thread that visits the point wait there.
+func (p *point) arm(turns uint32) {
+	atomic.StoreUint32(&p.held, 0)
+	atomic.StoreUint32(&p.turns, turns)
+	atomic.StoreUintptr(&p.who, anybody)
+}
+
+// isHeld reports whether a thread has come since arm.
+func (p *point) isHeld() bool { return atomic.LoadUint32(&p.held) != 0 }
+
+// letGo ends the wait, and the next ones.
+func (p *point) letGo() { atomic.StoreUintptr(&p.who, 0) }
 
 // The assembly steps from point to point by a shift.
 const (

@@ -4,34 +4,33 @@
 #include "go_asm.h"
 
 // The injection points; points_linux.go says what they do. DX holds those of the
-// section, and SI the number of the one that the thread is at, or 0. Everything
-// is in line, since the kernel does not abort a function that a section calls.
+// section, SI the number of the one that the thread is at, or 0, and R8 the area
+// to the end. Everything is in line, since the kernel does not abort a function that a section calls.
 #define POINTS(section) LEAQ ·points+(section*const_pointsSize)(SB), DX
 
 #define POINT(number) \
-	MOVL  $number, SI; \
-	MOVL  (number*const_pointSize+point_hold)(DX), R13; \
-	TESTL R13, R13; \
-	JEQ   8(PC); \
-	MOVL  $0, (number*const_pointSize+point_hold)(DX); \
-	MOVL  $1, (number*const_pointSize+point_held)(DX); \
+	MOVL $number, SI; \
+	CMPQ (number*const_pointSize+point_who)(DX), $const_anybody; \
+	JNE  3(PC); \
+	MOVQ R8, (number*const_pointSize+point_who)(DX); \
+	MOVL $1, (number*const_pointSize+point_held)(DX); \
+	MOVL (number*const_pointSize+point_turns)(DX), R13; \
+	CMPQ R8, (number*const_pointSize+point_who)(DX); \
+	JNE  4(PC); \
 	PAUSE; \
-	DECL  R13; \
-	JEQ   3(PC); \
-	CMPL  (number*const_pointSize+point_held)(DX), $0; \
-	JNE   -4(PC); \
-	MOVL  (number*const_pointSize+point_spins)(DX), R13; \
-	INCL  R13; \
+	DECL R13; \
+	JNE  -4(PC); \
+	MOVL (number*const_pointSize+point_spins)(DX), R13; \
+	INCL R13; \
 	PAUSE; \
-	DECL  R13; \
-	JNE   -2(PC); \
-	XORL  SI, SI
+	DECL R13; \
+	JNE  -2(PC); \
+	XORL SI, SI
 
 #define ABORTED \
 	SHLL $const_pointShift, SI; \
 	LOCK; \
-	INCQ point_aborts(DX)(SI*1); \
-	MOVL $0, point_held(DX)(SI*1)
+	INCQ point_aborts(DX)(SI*1)
 
 #include "variants_amd64.h"
 

@@ -4,22 +4,25 @@
 #include "go_asm.h"
 
 // The injection points; points_linux.go says what they do. R13 holds those of the
-// section, and R14 the number of the one that the thread is at, or 0. Everything
-// is in line, since the kernel does not abort a function that a section calls.
+// section, R14 the number of the one that the thread is at, or 0, and R4 the area
+// to the end. Everything is in line, since the kernel does not abort a function that a section calls.
 #define POINTS(section) MOVD $·points+(section*const_pointsSize)(SB), R13
 
 #define POINT(number) \
 	MOVW  $number, R14; \
-	MOVWU (number*const_pointSize+point_hold)(R13), R12; \
-	CBZW  R12, 9(PC); \
-	MOVW  ZR, (number*const_pointSize+point_hold)(R13); \
+	MOVD  (number*const_pointSize+point_who)(R13), R12; \
+	CMP   $const_anybody, R12; \
+	BNE   4(PC); \
+	MOVD  R4, (number*const_pointSize+point_who)(R13); \
 	MOVW  $1, R15; \
 	MOVW  R15, (number*const_pointSize+point_held)(R13); \
+	MOVWU (number*const_pointSize+point_turns)(R13), R12; \
+	MOVD  (number*const_pointSize+point_who)(R13), R15; \
+	CMP   R4, R15; \
+	BNE   4(PC); \
 	YIELD; \
 	SUBW  $1, R12; \
-	CBZW  R12, 3(PC); \
-	MOVWU (number*const_pointSize+point_held)(R13), R15; \
-	CBNZW R15, -4(PC); \
+	CBNZW R12, -5(PC); \
 	MOVWU (number*const_pointSize+point_spins)(R13), R12; \
 	ADDW  $1, R12; \
 	YIELD; \
@@ -28,9 +31,8 @@
 	MOVW  ZR, R14
 
 #define ABORTED \
-	ADD  R14<<const_pointShift, R13, R14; \
-	MOVW ZR, point_held(R14); \
-	ADD  $point_aborts, R14, R14; \
+	ADD   R14<<const_pointShift, R13, R14; \
+	ADD   $point_aborts, R14, R14; \
 	LDAXR (R14), R15; \
 	ADD   $1, R15; \
 	STLXR R15, (R14), R12; \

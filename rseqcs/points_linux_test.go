@@ -1,0 +1,324 @@
+//go:build vcpualloc_stalled && (amd64 || arm64)
+
+package rseqcs
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+// The ways to interrupt a thread that stands at an injection point.
+const (
+	bySignal = iota
+	byPreemption
+	byMigration
+	byFence
+	wayCount
+)
+
+var wayNames = [wayCount]string{"a signal", "a preemption", "a migration", "a fence"}
+
+// roundTries bounds how often one interruption is tried: somebody else may come
+// first (the runtime preempts who runs for 10 ms), or the ids may change.
+const roundTries = 400
+
+// TestEveryPoint holds a thread at each injection point of each section,
+// interrupts it there in each way, and looks at what the section has done: before
+// its commit it starts again and sees what others did meanwhile; outside of the
+// section nothing happens.
+func TestEveryPoint(t *testing.T) {
+	needSections(t)
+	g := newGame(t)
+	for _, s := range sectionsOf(t, runtime.GOARCH) {
+		play, known := plays[s.name]
+		if !known {
+			t.Errorf("section %s has no entry in plays", s.name)
+			continue
+		}
+		g.section, g.play = play.section, play
+		for _, g.number = range s.points {
+			for g.way = range wayCount {
+				if g.way == byFence && !rseq.HasFence() {
+					continue
+				}
+				g.tryRound()
+			}
+		}
+		t.Logf("%-10s aborts at its points: %v", s.name, g.abortsOf(s.points))
+	}
+}
+
+// needSections ends the test where no section runs.
+func needSections(t *testing.T) {
+	t.Helper()
+	if prepare(); !sections {
+		t.Skipf("no sections run here: %s", vcpu.Probe().Reason)
+	}
+}
+
+// game is a thread that is held and interrupted, and those who do it.
+type game struct {
+	t       *testing.T
+	stack   *Stack
+	counter *Counter
+	objects [2048]token
+
+	play            play
+	section, number int // the point
+	way             int
+	turns           uint32 // of a wait
+
+	thread    int // id of the player's thread
+	home, far int // CPUs
+	id        int // of the player's vCPU before the operation
+	over      atomic.Bool
+	remote    chan *game // to the one on the far CPU
+	intruder  chan *game // to the one on the player's CPU
+	acted     chan bool  // whether the player was held when they interrupted it
+}
+
+// newGame makes the running goroutine the player, until the end of the test.
+func newGame(t *testing.T) *game {
+	t.Helper()
+	g := &game{
+		t: t, counter: new(Counter), turns: spinsFor(5 * time.Second),
+		remote: make(chan *game), intruder: make(chan *game), acted: make(chan bool),
+	}
+	runtime.LockOSThread()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	cpus := cpusOf(before)
+	if len(cpus) < 2 {
+		t.Skip("one CPU: there is none to interrupt from")
+	}
+	g.home, g.far, g.thread = cpus[0], cpus[1], unix.Gettid()
+	procs := runtime.GOMAXPROCS(16) // nobody has to wait for the player's P
+	setSpins(0)
+	ended := crowd(2*len(cpus) + 2)
+	go serve(g.far, g.remote, (*game).interrupt)
+	go serve(g.home, g.intruder, (*game).intrude)
+	t.Cleanup(func() {
+		close(g.remote)
+		close(g.intruder)
+		close(ended)
+		setSpins(stallSpins)
+		runtime.GOMAXPROCS(procs)
+		if err := unix.SchedSetaffinity(0, &before); err != nil {
+			t.Error(err)
+		}
+		runtime.UnlockOSThread()
+	})
+	g.counter.Add(0)
+	return g
+}
+
+func cpusOf(set unix.CPUSet) (cpus []int) {
+	for cpu := 0; len(cpus) < set.Count(); cpu++ {
+		if set.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus
+}
+
+// crowd keeps so many threads alive until the channel is closed: with fewer
+// threads than CPUs, Linux since 6.19 gives an id to each thread for good, and two
+// on the same CPU do not meet.
+func crowd(threads int) (ended chan struct{}) {
+	ended = make(chan struct{})
+	there := make(chan struct{})
+	for range threads {
+		go func() {
+			runtime.LockOSThread() // never unlocked: the thread ends
+			there <- struct{}{}
+			<-ended
+		}()
+	}
+	for range threads {
+		<-there
+	}
+	return ended
+}
+
+// serve answers calls on a thread that is pinned to a CPU.
+func serve(cpu int, calls <-chan *game, answer func(*game) bool) {
+	runtime.LockOSThread() // never unlocked: the thread ends
+	var one unix.CPUSet
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		panic(err)
+	}
+	rseq.EnsureThread()
+	shortenSlice()
+	for g := range calls {
+		g.acted <- answer(g)
+	}
+}
+
+// shortenSlice lets the thread take the CPU when it wakes up, see the self-test
+// in package vcpu.
+func shortenSlice() {
+	attributes, err := unix.SchedGetAttr(0, 0)
+	if err != nil || attributes.Policy != unix.SCHED_NORMAL {
+		return
+	}
+	attributes.Runtime = uint64(100 * time.Microsecond)
+	unix.SchedSetAttr(0, attributes, 0) // kernels before 6.12 have one slice for all
+}
+
+func (g *game) point() *point { return &points[g.section][g.number] }
+
+// wait sleeps until the player stands at the point, or the round is over.
+func (g *game) wait() (held bool) {
+	nap := unix.NsecToTimespec(int64(20 * time.Microsecond))
+	for !g.over.Load() {
+		if g.point().isHeld() {
+			return true
+		}
+		unix.Nanosleep(&nap, nil)
+	}
+	return false
+}
+
+// interrupt interrupts the player from another CPU.
+func (g *game) interrupt() (held bool) {
+	defer g.point().letGo()
+	if !g.wait() {
+		return false
+	}
+	var err error
+	switch g.way {
+	case bySignal:
+		err = unix.Tgkill(unix.Getpid(), g.thread, unix.SIGURG)
+	case byMigration:
+		var one unix.CPUSet
+		one.Set(g.far)
+		err = unix.SchedSetaffinity(g.thread, &one)
+	case byFence:
+		err = rseq.Fence()
+	}
+	if err != nil {
+		g.t.Error(err)
+	}
+	time.Sleep(50 * time.Microsecond) // a signal takes a moment
+	return true
+}
+
+// intrude takes the CPU from the player and works on the same slab.
+func (g *game) intrude() (held bool) {
+	defer g.point().letGo()
+	if !g.wait() || vcpu.Current() != g.id {
+		return false
+	}
+	g.meddle()
+	return vcpu.Current() == g.id
+}
+
+// inside reports whether an interruption at the point must abort the section.
+func (g *game) inside() bool { return g.number > 1 && g.number < 9 }
+
+// tryRound plays rounds until the player was interrupted at the point, and
+// checks that one.
+func (g *game) tryRound() {
+	name := fmt.Sprintf("section %d at point %d, interrupted by %s", g.section, g.number, wayNames[g.way])
+	for range roundTries {
+		r := g.round()
+		if !r.valid {
+			continue
+		}
+		if (r.aborts > 0) != g.inside() {
+			g.t.Errorf("%s: %d aborts there", name, r.aborts)
+		}
+		for id, got := range r.slabs {
+			if want := r.want[id]; fmt.Sprint(got) != fmt.Sprint(want) {
+				g.t.Errorf("conservation: %s: slab %d (the player's was %d, is %d):\n got %v\nwant %v", name, id, g.id, r.idAfter, got, want)
+			}
+		}
+		if r.result != r.wantResult {
+			g.t.Errorf("conservation: %s: result %v, want %v", name, r.result, r.wantResult)
+		}
+		return
+	}
+	g.t.Errorf("%s: %d rounds, and in none of them was it interrupted there", name, roundTries)
+}
+
+// roundResult is what a round did, and what it should have done.
+type roundResult struct {
+	valid              bool // the interruption came, and came alone
+	aborts             uint64
+	idAfter            int
+	slabs, want        []slabState
+	result, wantResult any
+}
+
+func (g *game) round() (r roundResult) {
+	g.pinHome()
+	before := g.setUp()
+	defer g.stack.Close()
+	point := g.point()
+	g.over.Store(false)
+	aborts := atomic.LoadUint64(&point.aborts)
+	g.id = vcpu.Current()
+	point.arm(g.turns)
+	if g.way == byPreemption {
+		g.intruder <- g
+	} else {
+		g.remote <- g
+	}
+	r.result = g.play.operate(g)
+	r.idAfter = vcpu.Current()
+	g.over.Store(true)
+	r.valid = <-g.acted
+	r.aborts = atomic.LoadUint64(&point.aborts) - aborts
+	if moved := r.idAfter != g.id; moved && g.way != byMigration {
+		r.valid = false
+	}
+	r.slabs, r.want = g.states(), before
+	at := g.id
+	if g.number < 9 {
+		at = r.idAfter
+	}
+	state := &r.want[at]
+	meddled := g.way == byPreemption && r.valid
+	if meddled && g.number < 9 {
+		g.modelMeddle(state)
+	}
+	r.wantResult = g.play.model(g, state)
+	if meddled && g.number == 9 {
+		g.modelMeddle(state)
+	}
+	return r
+}
+
+// pinHome pins the player to its CPU.
+func (g *game) pinHome() {
+	var one unix.CPUSet
+	one.Set(g.home)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *game) abortsOf(numbers []int) map[int]uint64 {
+	aborts := make(map[int]uint64)
+	for _, number := range numbers {
+		aborts[number] = atomic.LoadUint64(&points[g.section][number].aborts)
+	}
+	return aborts
+}
+
+// object returns one of the objects that a slab begins with.
+func (g *game) object(slab, index int) unsafe.Pointer {
+	return unsafe.Pointer(&g.objects[(slab*8+index)%len(g.objects)])
+}
