@@ -9,15 +9,11 @@ import (
 	"github.com/vcpualloc/vcpualloc/arena"
 )
 
-// The fast paths are nosplit: they need no more stack than the check for it
-// costs. What they need after the call of the section is handed through it, so
-// that it stays in registers.
-
 // emptyBlock is where all empty slices point to.
 var emptyBlock [2]uint64
 
 // blockOf makes the slice of a block, n <= size. unsafe.Slice would check both
-// numbers once more, on the fast path.
+// numbers once more.
 func blockOf(p unsafe.Pointer, n, size int) []byte {
 	return *(*[]byte)(unsafe.Pointer(&struct {
 		data          unsafe.Pointer
@@ -30,29 +26,11 @@ func blockOf(p unsafe.Pointer, n, size int) []byte {
 // does. The memory is the caller's until Free.
 //
 // The error wraps ErrLimit, ErrNoMemory, ErrTooLarge or ErrClosed.
-//
-//go:nosplit
-func (a *Allocator) Alloc(n int) ([]byte, error) {
-	p, class, length := a.heap.Magazines.TryPop(uintptr(arena.ClassOf(n)), uintptr(n))
-	if p == nil {
-		return a.allocSlow(int(length), true)
-	}
-	size := arena.ClassSize(uint8(class))
-	clear(blockOf(p, size, size))
-	return blockOf(p, int(length), size), nil
-}
+func (a *Allocator) Alloc(n int) ([]byte, error) { return a.heap.Blocks.AllocZeroed(&a.heap.Blocks, n) }
 
 // AllocUninit is Alloc without the clearing: the bytes are what the last owner
 // of the memory, or of other memory of this allocator, left there.
-//
-//go:nosplit
-func (a *Allocator) AllocUninit(n int) ([]byte, error) {
-	p, class, length := a.heap.Magazines.TryPop(uintptr(arena.ClassOf(n)), uintptr(n))
-	if p == nil {
-		return a.allocSlow(int(length), false)
-	}
-	return blockOf(p, int(length), arena.ClassSize(uint8(class))), nil
-}
+func (a *Allocator) AllocUninit(n int) ([]byte, error) { return a.heap.Blocks.Alloc(&a.heap.Blocks, n) }
 
 // AllocAligned is Alloc with an address that is a multiple of align, a power of
 // two; it panics for any other align. Alloc itself aligns a block whose size is

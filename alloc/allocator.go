@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/vcpualloc/vcpualloc/arena"
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // Options of New. The zero value is good for most programs.
@@ -33,7 +34,7 @@ const minLimit = 64 << 10
 // Allocator hands out memory outside of the Go heap. All methods may be called
 // from any goroutine at any time, but for Close.
 type Allocator struct {
-	heap    arena.Heap
+	heap    arena.Heap // what its fast path reads comes first
 	name    string
 	closed  bool
 	forever bool // Default's
@@ -54,10 +55,19 @@ func New(o Options) (*Allocator, error) {
 	if reserve == 0 {
 		reserve = defaultReserve()
 	}
-	if err := a.heap.Open(a.name, reserve, o.Limit); err != nil {
+	if err := a.heap.Open(a.name, reserve, o.Limit, a.slow()); err != nil {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
 	}
 	return a, nil
+}
+
+// slow returns what serves the calls that the sections cannot.
+func (a *Allocator) slow() rseqcs.Slow {
+	return rseqcs.Slow{
+		Alloc:       func(_ *rseqcs.Blocks, n int) ([]byte, error) { return a.allocSlow(n, false) },
+		AllocZeroed: func(_ *rseqcs.Blocks, n int) ([]byte, error) { return a.allocSlow(n, true) },
+		Free:        func(_ *rseqcs.Blocks, b []byte) { a.freeSlow(b) },
+	}
 }
 
 // defaultReserve returns four times the memory of the machine in bytes, a power

@@ -196,7 +196,7 @@ func (c *Cache[T]) Get() (*T, error) {
 //
 //go:nosplit
 func (c *Cache[T]) Put(p *T) {
-	if c.a.heap.StartsObject(c.class, unsafe.Pointer(p)) {
+	if c.a.heap.Blocks.Starts(c.class, unsafe.Pointer(p)) {
 		outcome, object, self := c.objects.TryPush(onlyClass, unsafe.Pointer(p), unsafe.Pointer(c))
 		if outcome == rseqcs.Pushed {
 			return
@@ -316,7 +316,7 @@ func (c *Cache[T]) putSlow(p unsafe.Pointer) {
 	if p == nil {
 		return
 	}
-	if !c.a.heap.StartsObject(c.class, p) {
+	if !c.a.heap.Blocks.Starts(c.class, p) {
 		panic(c.misuse(p))
 	}
 	switch c.objects.Push(onlyClass, p) {

@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/arena"
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // Free gives a block back. b may be any slice that starts where the block
@@ -17,22 +16,7 @@ import (
 // always seen of blocks above 256 KiB, and for smaller ones right after the
 // first free, on the same vCPU; others are found, if ever, when the block is
 // back in its span.
-//
-//go:nosplit
-func (a *Allocator) Free(b []byte) {
-	p, class := unsafe.Pointer(unsafe.SliceData(b)), arena.ClassOf(cap(b))
-	if a.heap.StartsObject(class, p) {
-		outcome, block, self := a.heap.Magazines.TryPush(uintptr(class), p, unsafe.Pointer(a))
-		if outcome == rseqcs.Pushed {
-			return
-		}
-		a, p = (*Allocator)(self), block
-		if outcome == rseqcs.Duplicate {
-			a.doubleFree(p)
-		}
-	}
-	a.freeSlow(p)
-}
+func (a *Allocator) Free(b []byte) { a.heap.Blocks.Free(&a.heap.Blocks, b) }
 
 // FreeBatch frees every slice of bs, as Free does.
 func (a *Allocator) FreeBatch(bs [][]byte) {
@@ -43,7 +27,8 @@ func (a *Allocator) FreeBatch(bs [][]byte) {
 
 // freeSlow frees a slice with a capacity that was cut or is above MaxSmall, one
 // that the magazine has no room for, and finds out about misuse.
-func (a *Allocator) freeSlow(p unsafe.Pointer) {
+func (a *Allocator) freeSlow(b []byte) {
+	p := unsafe.Pointer(unsafe.SliceData(b))
 	class := a.heap.ClassAt(p)
 	switch {
 	case class != 0:

@@ -65,7 +65,7 @@ func (h *Heap) newSpan(class uint8) (page uint32, err error) {
 // span with its last one.
 func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) {
 	s := h.spans.at(page)
-	size := uintptr(classSize[s.class])
+	size := uintptr(ClassSize(s.class))
 	start := h.addressOf(page)
 	bitmap := h.spans.bitmap(page, classes[s.class].perSpan)
 	for word := range bitmap {
@@ -108,7 +108,7 @@ func (h *Heap) giveTo(c *central, class uint8, object unsafe.Pointer) bool {
 		return false // the whole span is free, or these pages are another span now
 	}
 	page := uint32(h.offsetOf(object) >> pageShift)
-	page -= *h.pageMap.at(uintptr(page)) >> entryIndexShift
+	page -= h.pageMap.at(uintptr(page)).Index()
 	s := h.spans.at(page)
 	k := &classes[class]
 	index := uint32((uintptr(object) - uintptr(h.addressOf(page))) / uintptr(k.size))

@@ -5,13 +5,14 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // openHeap returns a heap that the test closes.
 func openHeap(t testing.TB, reserve, limit int64) *Heap {
 	t.Helper()
 	h := new(Heap)
-	if err := h.Open("test", reserve, limit); err != nil {
+	if err := h.Open("test", reserve, limit, rseqcs.Slow{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

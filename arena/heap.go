@@ -14,15 +14,16 @@ import (
 // Heap is one range of addresses with everything that hands out its memory. All
 // methods but Close may be called from any goroutine.
 type Heap struct {
-	// What the fast path reads comes first, on one cache line.
+	// Blocks is the fast path of package alloc, on the objects in Magazines. It
+	// comes first, to begin a cache line.
+	Blocks rseqcs.Blocks
+
+	// Magazines holds the free objects of this and every other vCPU.
+	Magazines rseqcs.Stack
 
 	base    unsafe.Pointer // of the range
 	size    uintptr        // bytes of it that are in the page map
 	pageMap pageMap
-
-	// Magazines holds the free objects of this and every other vCPU. It is open
-	// to package alloc, whose fast paths end here.
-	Magazines rseqcs.Stack
 
 	pageMapMemory osmem.Range
 	spans         spanTable
@@ -36,8 +37,8 @@ type Heap struct {
 // Open makes h, which must be zero, an empty heap. name appears in
 // /proc/self/maps. It reserves the given number of bytes of address space, or
 // half as often as the system refuses, and never backs more than limit bytes of
-// blocks; no limit is 0.
-func (h *Heap) Open(name string, reserve, limit int64) error {
+// blocks; no limit is 0. slow serves what Blocks cannot.
+func (h *Heap) Open(name string, reserve, limit int64, slow rseqcs.Slow) error {
 	if reserve < MinReserve || reserve > MaxReserve {
 		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", reserve, MinReserve, int64(MaxReserve))
 	}
@@ -56,6 +57,7 @@ func (h *Heap) Open(name string, reserve, limit int64) error {
 		return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 	}
 	h.Magazines = *stack
+	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, slow)
 	h.pages.spans = &h.spans
 	h.pages.arrived.L = &h.pages.mu
 	h.pages.top = firstPage
@@ -95,7 +97,7 @@ func (h *Heap) reserve(name string, size uintptr) (err error) {
 		return err
 	}
 	h.base, h.size = h.pages.memory.Base, size
-	h.pageMap.entries = h.pageMapMemory.Base
+	h.pageMap.entries = (*rseqcs.PageEntry)(h.pageMapMemory.Base)
 	return nil
 }
 
@@ -144,38 +146,8 @@ func (h *Heap) addressOf(page uint32) unsafe.Pointer {
 
 // offsetOf returns how far an address lies in the range; for an address outside
 // it is at least h.size.
-func (h *Heap) offsetOf(address unsafe.Pointer) uintptr {
-	return uintptr(address) - uintptr(h.base)
-}
-
-// StartsObject reports whether an object of the class guess starts at address.
-//
-// The guess comes from the capacity of the program's slice. It is checked here,
-// but the processor need not wait for the page map to say the class: it goes on
-// with the guess, which takes the load of the page map out of the chain from one
-// Alloc to the next (docs/performance.md).
-func (h *Heap) StartsObject(guess uint8, address unsafe.Pointer) bool {
-	offset := uintptr(address) - uintptr(h.base)
-	return offset < h.size && startsObject(offset, *h.pageMap.at(offset >> pageShift), guess)
-}
-
-// startsObject reports whether an object of the class starts at an offset whose
-// page has the given entry in the page map. No object is of class 0.
-func startsObject(offset uintptr, entry uint32, class uint8) bool {
-	inSpan := uint64(entry>>entryIndexShift)<<pageShift | uint64(offset&(PageSize-1))
-	return uint8(entry) == class && inSpan*starts[class].factor < starts[class].bound
-}
+func (h *Heap) offsetOf(address unsafe.Pointer) uintptr { return h.Blocks.OffsetOf(address) }
 
 // ClassAt returns the class of the object that starts at address, or 0 where no
 // object of a class can start.
-func (h *Heap) ClassAt(address unsafe.Pointer) uint8 {
-	offset := uintptr(address) - uintptr(h.base)
-	if offset >= h.size {
-		return 0
-	}
-	entry := *h.pageMap.at(offset >> pageShift)
-	if !startsObject(offset, entry, uint8(entry)) {
-		return 0
-	}
-	return uint8(entry)
-}
+func (h *Heap) ClassAt(address unsafe.Pointer) uint8 { return h.Blocks.ClassAt(address) }

@@ -1,6 +1,8 @@
 package arena
 
 import (
+	"github.com/vcpualloc/vcpualloc/rseqcs"
+
 	"fmt"
 	"unsafe"
 )
@@ -19,13 +21,13 @@ func (h *Heap) CheckInvariants() error {
 		var err error
 		switch s.state {
 		case spanFree:
-			err = h.checkEntries(page, s.pages, func(uint32) uint32 { return 0 })
+			err = h.checkEntries(page, s.pages, func(uint32) rseqcs.PageEntry { return 0 })
 		case spanSmall:
 			found[s.class].add(s)
 			err = h.checkSmall(page, s)
 		case spanLarge:
 			largeBlocks, largePages = largeBlocks+1, largePages+int64(s.pages)
-			err = h.checkEntries(page, s.pages, func(i uint32) uint32 {
+			err = h.checkEntries(page, s.pages, func(i uint32) rseqcs.PageEntry {
 				if i == 0 {
 					return classLarge
 				}
@@ -63,7 +65,7 @@ func (c *census) add(s *span) {
 
 // checkEntries compares the page map with what it should hold for each page of
 // a span.
-func (h *Heap) checkEntries(first, pages uint32, want func(index uint32) uint32) error {
+func (h *Heap) checkEntries(first, pages uint32, want func(index uint32) rseqcs.PageEntry) error {
 	for i := range pages {
 		if got := *h.pageMap.at(uintptr(first + i)); got != want(i) {
 			return fmt.Errorf("page %d, number %d of a span: the page map says %#x, not %#x", first+i, i, got, want(i))
@@ -86,7 +88,7 @@ func (h *Heap) checkSmall(page uint32, s *span) error {
 	if rest := c.perSpan % 64; rest != 0 && bitmap[len(bitmap)-1]>>rest != 0 {
 		return fmt.Errorf("page %d: a bit is set behind the last of %d objects", page, c.perSpan)
 	}
-	return h.checkEntries(page, s.pages, func(i uint32) uint32 { return uint32(s.class) | i<<entryIndexShift })
+	return h.checkEntries(page, s.pages, func(i uint32) rseqcs.PageEntry { return rseqcs.EntryOf(s.class, i) })
 }
 
 // checkClass checks the central list and the transfer cache of a class.
@@ -131,7 +133,7 @@ func (h *Heap) checkTransfer(class uint8) error {
 // isFree reports whether the bit of an object says that it is free in its span.
 func (h *Heap) isFree(object unsafe.Pointer) bool {
 	page := uint32(h.offsetOf(object) >> pageShift)
-	page -= *h.pageMap.at(uintptr(page)) >> entryIndexShift
+	page -= h.pageMap.at(uintptr(page)).Index()
 	c := &classes[h.spans.at(page).class]
 	index := uint32((uintptr(object) - uintptr(h.addressOf(page))) / uintptr(c.size))
 	return h.spans.bitmap(page, c.perSpan)[index/64]&(1<<(index%64)) != 0

@@ -1,5 +1,7 @@
 package arena
 
+import "github.com/vcpualloc/vcpualloc/rseqcs"
+
 // class describes one size class. Sizes and their choice: docs/size-classes.md.
 type class struct {
 	size     uint32 // of an object, in bytes
@@ -9,23 +11,21 @@ type class struct {
 	magazine uint32 // objects that one vCPU keeps at the most
 }
 
+const (
+	pageShift = rseqcs.PageShift
+	PageSize  = 1 << pageShift  // bytes
+	MaxSmall  = rseqcs.MaxSmall // bytes, the largest class
+
+	// ClassCount is the number of classes, class 0 among them.
+	ClassCount = classCount
+)
+
 // ClassOf returns the class for n bytes. For n outside of [1, MaxSmall] it is
 // class 0, of which no heap has any object.
-func ClassOf(n int) uint8 {
-	if uint(n) <= fineUpTo {
-		return fineClass[(uint(n)+1<<fineShift-1)>>fineShift]
-	}
-	if uint(n) <= MaxSmall {
-		return coarseClass[(uint(n)+1<<coarseShift-1)>>coarseShift]
-	}
-	return 0
-}
+func ClassOf(n int) uint8 { return classTable.Of(n) }
 
 // ClassSize returns the size of the objects of a class in bytes.
-func ClassSize(class uint8) int { return int(classSize[class]) }
-
-// ClassCount is the number of classes, class 0 among them.
-const ClassCount = classCount
+func ClassSize(class uint8) int { return int(classTable.Sizes[class]) }
 
 // PagesFor returns how many pages hold n bytes.
 func PagesFor(n int) int { return int((uint(n) + PageSize - 1) >> pageShift) }

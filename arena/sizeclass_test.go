@@ -42,8 +42,8 @@ func TestWaste(t *testing.T) {
 		if c.size%8 != 0 || c.perSpan > span/c.size || c.batch == 0 || c.batch > maxBatch || c.magazine < c.batch {
 			t.Errorf("class %d does not work: %+v", i, *c)
 		}
-		if classSize[i] != c.size {
-			t.Errorf("class %d: %d bytes in one table, %d in the other", i, c.size, classSize[i])
+		if classTable.Sizes[i] != c.size {
+			t.Errorf("class %d: %d bytes in one table, %d in the other", i, c.size, classTable.Sizes[i])
 		}
 	}
 	for size := 8; size <= MaxSmall; size *= 2 {
@@ -79,7 +79,7 @@ func TestClassAt(t *testing.T) {
 				objects++
 			}
 			address := unsafe.Add(h.addressOf(page), offset)
-			if h.StartsObject(class, address) != (want != 0) || h.StartsObject(0, address) || h.StartsObject(class+1, address) {
+			if h.Blocks.Starts(class, address) != (want != 0) || h.Blocks.Starts(0, address) || h.Blocks.Starts(class+1, address) {
 				t.Fatalf("offset %d in a span of %d objects of %d bytes: does not start one of its class, or one of another", offset, c.perSpan, c.size)
 			}
 			if got := h.ClassAt(address); got != want {

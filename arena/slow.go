@@ -125,7 +125,7 @@ func (h *Heap) largeAt(address unsafe.Pointer) (page uint32, ok bool) {
 		return 0, false
 	}
 	page = uint32(offset >> pageShift)
-	return page, *h.pageMap.at(uintptr(page)) == classLarge
+	return page, h.pageMap.at(uintptr(page)).Class() == classLarge
 }
 
 // UsableSize returns the bytes of the block that starts at address, or 0 where
@@ -150,7 +150,7 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 		return "no memory of this allocator", 0
 	}
 	entry := *h.pageMap.at(offset >> pageShift)
-	switch class := uint8(entry); class {
+	switch class := entry.Class(); class {
 	case 0:
 		return "no block in use: freed before, or the middle of a large block", 0
 	case classLarge:

@@ -20,6 +20,10 @@ var assigned = operations{
 	pushBatch: pushBatchAssigned,
 	setHeader: setHeaderAssigned,
 	add:       addAssigned,
+
+	alloc:       allocInParts,
+	allocZeroed: allocZeroedInParts,
+	free:        freeInParts,
 }
 
 // header is the header of one class in one slab. current is the commit word;

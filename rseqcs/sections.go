@@ -10,7 +10,8 @@ import (
 // The operations, for all architectures. slab stands for base + id<<slabShift
 // with the id read inside the section, and header for the header of the class
 // in it. Every one returns as for "nothing there" when the thread has no id, or
-// none below the number of ids, or was aborted maxRestarts times.
+// none below the number of ids, or was aborted maxRestarts times; alloc and free
+// go the slow way at once when they were aborted.
 //
 //	pop(base, class):
 //	    object := slab[header.current - 8]
@@ -52,6 +53,21 @@ import (
 //	    cells[id] += delta                           // COMMIT
 //	    return stored
 //
+//	alloc(blocks, n):                                // allocZeroed clears the block behind the commit
+//	    class := blocks.classes.Of(n)
+//	    object := slab[header.current - 8]
+//	    if object == nil { return blocks.slowAlloc(blocks, n) }
+//	    header.current -= 8                          // COMMIT
+//	    return slice of object, n, blocks.classes.Sizes[class]
+//
+//	free(blocks, block):
+//	    class := blocks.classes.Of(cap(block))
+//	    if !blocks.Starts(class, block) || header.current >= header.end || slab[header.current - 8] == block {
+//	        return blocks.slowFree(blocks, block)
+//	    }
+//	    slab[header.current] = block
+//	    header.current += 8                          // COMMIT
+//
 // Every register is the callee's in a Go call, and the caller has to store what
 // it needs afterwards. pop and push touch few of them, so they return their
 // other arguments as they are, the last one only for this: what the fast paths
@@ -63,6 +79,9 @@ type operations struct {
 	pushBatch func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 	setHeader func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, value uint64) uintptr
 	add       func(cells unsafe.Pointer, delta int64) uintptr
+
+	alloc, allocZeroed allocFunc
+	free               freeFunc
 }
 
 type (

@@ -29,11 +29,8 @@
 //	R13       scratch, of POINT and ABORT too
 //	DX, SI    of POINT                   stalled build only
 
-// ENTER starts a section and leaves the slab, or the cell, of this thread's id in R9.
-#define ENTER(descriptor, shift, section) \
-	POINTS(section); \
-	MOVL $const_maxRestarts, R10; \
-again: \
+// BEGIN starts a section and leaves the slab, or the cell, of this thread's id in R9.
+#define BEGIN(descriptor, base, shift) \
 	AREA; \
 	POINT(1); \
 	START(descriptor); \
@@ -41,11 +38,18 @@ start: \
 	POINT(2); \
 	TRUST; \
 	MOVL ID(R8), R9; \
-	CMPL R9, const_controlCount(AX); \
+	CMPL R9, const_controlCount(base); \
 	JCC  none; \
 	SHLQ $shift, R9; \
-	ADDQ AX, R9; \
+	ADDQ base, R9; \
 	POINT(3)
+
+// ENTER is BEGIN for a section that starts again when it is aborted.
+#define ENTER(descriptor, shift, section) \
+	POINTS(section); \
+	MOVL $const_maxRestarts, R10; \
+again: \
+	BEGIN(descriptor, AX, shift)
 
 // LEAVE ends a function: with the result of a section that found nothing, and
 // with ABORT, from where the section starts again.
@@ -189,3 +193,5 @@ committed:
 	MOVL $const_stored, AX
 	RET
 	LEAVE(0)
+
+#include "blocks_amd64.h"

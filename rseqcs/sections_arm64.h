@@ -33,11 +33,8 @@
 //	R12       scratch of POINT and ABORT
 //	R13, R14  of POINT                   stalled build only
 
-// ENTER starts a section and leaves the slab, or the cell, of this thread's id in R6.
-#define ENTER(descriptor, shift, section) \
-	POINTS(section); \
-	MOVD $const_maxRestarts, R9; \
-again: \
+// BEGIN starts a section and leaves the slab, or the cell, of this thread's id in R6.
+#define BEGIN(descriptor, base, shift) \
 	AREA; \
 	POINT(1); \
 	START(descriptor); \
@@ -45,11 +42,18 @@ start: \
 	POINT(2); \
 	TRUST; \
 	MOVWU ID(R4), R6; \
-	MOVWU const_controlCount(R0), R5; \
+	MOVWU const_controlCount(base), R5; \
 	CMPW  R5, R6; \
 	BHS   none; \
-	ADD   R6<<shift, R0, R6; \
+	ADD   R6<<shift, base, R6; \
 	POINT(3)
+
+// ENTER is BEGIN for a section that starts again when it is aborted.
+#define ENTER(descriptor, shift, section) \
+	POINTS(section); \
+	MOVD $const_maxRestarts, R9; \
+again: \
+	BEGIN(descriptor, R0, shift)
 
 // LEAVE ends a function: with the result of a section that found nothing, and
 // with ABORT, from where the section starts again.
@@ -205,3 +209,5 @@ committed:
 	MOVD  $const_stored, R0
 	RET
 	LEAVE(0)
+
+#include "blocks_arm64.h"

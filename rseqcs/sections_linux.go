@@ -28,6 +28,9 @@ const (
 	pushBatchSection
 	setHeaderSection
 	addSection
+	allocSection
+	allocZeroedSection
+	freeSection
 	sectionCount
 )
 
@@ -97,6 +100,10 @@ func registerCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		pushBatch: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uintptr) uintptr](entries[pushBatchSection]),
 		setHeader: regcall.Of[func(unsafe.Pointer, uintptr, unsafe.Pointer, uint64) uintptr](entries[setHeaderSection]),
 		add:       regcall.Of[func(unsafe.Pointer, int64) uintptr](entries[addSection]),
+
+		alloc:       regcall.Of[allocFunc](entries[allocSection]),
+		allocZeroed: regcall.Of[allocFunc](entries[allocZeroedSection]),
+		free:        regcall.Of[freeFunc](entries[freeSection]),
 	}
 }
 
@@ -121,5 +128,6 @@ func stackCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		add: func(cells unsafe.Pointer, delta int64) uintptr {
 			return uintptr(regcall.Call(entries[addSection], cells, uintptr(delta), nil, 0))
 		},
+		alloc: allocInParts, allocZeroed: allocZeroedInParts, free: freeInParts,
 	}
 }

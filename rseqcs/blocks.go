@@ -1,0 +1,201 @@
+package rseqcs
+
+import "unsafe"
+
+// Blocks is the whole fast path of an allocator as three sections: a size
+// becomes a class, the class a block of this vCPU's magazine, and the block a
+// slice; and back. A caller that has Alloc, AllocZeroed and Free inlined makes
+// one indirect call, with arguments and results in registers.
+//
+// What a section cannot serve, it hands to the func value of Slow, by a jump:
+// an empty or full magazine, a thread without an area, any request and any
+// address that is out of the ordinary, and whatever was aborted once. So a
+// function of Slow sees the arguments of the call and returns its results.
+//
+// All methods but Open and Close may be called from any goroutine.
+type Blocks struct {
+	// What the sections read fills one cache line. Open and Close write it.
+
+	// Alloc returns a block for n bytes: a slice of that length whose capacity is
+	// the size of its class. AllocZeroed clears all of it. Their first argument is
+	// the Blocks itself: as methods they would be too long for the compiler to
+	// inline into the methods of an allocator.
+	Alloc, AllocZeroed allocFunc
+
+	// Free takes a block back. The slice starts where the block starts; its length
+	// does not matter, and if its capacity is not the one that Alloc gave, Slow
+	// serves the call.
+	Free freeFunc
+
+	slabs              unsafe.Pointer // of the magazines: the row that run works on
+	classes            *ClassTable
+	origin             unsafe.Pointer // first address of the range that blocks lie in
+	size               uintptr        // of the range in bytes
+	pageMap            unsafe.Pointer // *PageEntry: one for each page of the range
+
+	slowAlloc, slowAllocZeroed allocFunc
+	slowFree                   freeFunc
+}
+
+type (
+	allocFunc = func(b *Blocks, n int) ([]byte, error)
+	freeFunc  = func(b *Blocks, block []byte)
+)
+
+// Slow is what serves the calls that the sections cannot. The first argument of
+// each is the Blocks that was called.
+type Slow struct {
+	Alloc, AllocZeroed func(b *Blocks, n int) ([]byte, error)
+	Free               func(b *Blocks, block []byte)
+}
+
+const (
+	// FineShift and CoarseShift are the steps in which sizes are looked up, as
+	// powers of two in bytes: up to FineUpTo bytes the fine one.
+	FineUpTo    = 1024
+	FineShift   = 3
+	CoarseShift = 7
+
+	// MaxSmall is the largest size of a class in bytes.
+	MaxSmall = 256 << 10
+
+	// PageShift is the size of a page of the page map as a power of two, in bytes.
+	PageShift = 13
+	pageMask  = 1<<PageShift - 1
+)
+
+// ClassTable describes the size classes, of which there are at most MaxClasses.
+// Class 0 is no class: all of it is zero. All sizes are multiples of 8, and
+// above FineUpTo of 128.
+//
+//	factor = ceil(2^64 / size), so that offset * factor wraps to
+//	         offset / size * (size * factor - 2^64) where offset is a multiple of
+//	         size, and to factor or more elsewhere
+//	bound  = what the first offset behind the last object of a span wraps to, and
+//	         1 for powers of two, which leave no tail and all of whose multiples
+//	         wrap to zero
+type ClassTable struct {
+	Fine    [FineUpTo>>FineShift + 1]uint8   // class by the multiple of 1<<FineShift that a size is rounded up to
+	Coarse  [MaxSmall>>CoarseShift + 1]uint8 // likewise
+	Sizes   [256]uint32                      // bytes; the index is a uint8, for want of a bounds check
+	Factors [256]uint64
+	Bounds  [256]uint64
+}
+
+// Of returns the class for n bytes: for n outside of [1, MaxSmall] it is 0.
+func (t *ClassTable) Of(n int) uint8 {
+	if uint(n) <= FineUpTo {
+		return t.Fine[(uint(n)+1<<FineShift-1)>>FineShift]
+	}
+	if uint(n) <= MaxSmall {
+		return t.Coarse[(uint(n)+1<<CoarseShift-1)>>CoarseShift]
+	}
+	return 0
+}
+
+// PageEntry tells what lies on a page: the class of its objects, and which page
+// of its span it is.
+//
+//	class | index << PageShift
+//
+// Class 0 is on pages where no object lies; those above MaxClasses are for marks
+// of the caller.
+type PageEntry uint32
+
+// EntryOf returns the entry of a page of a span, the first of which has index 0.
+func EntryOf(class uint8, index uint32) PageEntry {
+	return PageEntry(class) | PageEntry(index)<<PageShift
+}
+
+// Class returns the class of the objects on the page.
+func (e PageEntry) Class() uint8 { return uint8(e) }
+
+// Index returns which page of its span it is.
+func (e PageEntry) Index() uint32 { return uint32(e) >> PageShift }
+
+// starts reports whether an object of the class starts at an offset from the
+// origin whose page has the entry e. No object is of class 0.
+func (t *ClassTable) starts(offset uintptr, e PageEntry, class uint8) bool {
+	other := uint64(e ^ PageEntry(class))
+	return other&pageMask == 0 && (other|uint64(offset&pageMask))*t.Factors[class] < t.Bounds[class]
+}
+
+// Open makes b serve blocks of the classes of stack, which lie in a range of
+// size bytes from origin. pageMap has an entry for every page of it.
+func (b *Blocks) Open(stack *Stack, classes *ClassTable, origin unsafe.Pointer, size uintptr, pageMap *PageEntry, slow Slow) {
+	*b = Blocks{
+		Alloc: run.alloc, AllocZeroed: run.allocZeroed, Free: run.free,
+		slabs: stack.base, classes: classes, origin: origin, size: size, pageMap: unsafe.Pointer(pageMap),
+		slowAlloc: slow.Alloc, slowAllocZeroed: slow.AllocZeroed, slowFree: slow.Free,
+	}
+}
+
+// Close leads all later calls to Slow. No other method may run meanwhile.
+func (b *Blocks) Close() {
+	b.Alloc, b.AllocZeroed, b.Free = b.slowAlloc, b.slowAllocZeroed, b.slowFree
+	b.size = 0
+}
+
+// ClassAt returns the class of the object that starts at address, or 0 where no
+// object can start.
+func (b *Blocks) ClassAt(address unsafe.Pointer) uint8 {
+	offset := b.OffsetOf(address)
+	if offset >= b.size {
+		return 0
+	}
+	e := *b.PageAt(offset >> PageShift)
+	if !b.classes.starts(offset, e, e.Class()) {
+		return 0
+	}
+	return e.Class()
+}
+
+// Starts reports whether an object of the class starts at address. The processor
+// need not wait for the page map when the class is guessed right: see
+// docs/decisions/class-guess.md.
+func (b *Blocks) Starts(class uint8, address unsafe.Pointer) bool {
+	offset := b.OffsetOf(address)
+	return offset < b.size && b.classes.starts(offset, *b.PageAt(offset >> PageShift), class)
+}
+
+// OffsetOf returns how far an address lies in the range; for an address outside
+// it is at least the size of the range.
+func (b *Blocks) OffsetOf(address unsafe.Pointer) uintptr {
+	return uintptr(address) - uintptr(b.origin)
+}
+
+// PageAt returns the entry of a page, by its number from the origin.
+func (b *Blocks) PageAt(page uintptr) *PageEntry {
+	return (*PageEntry)(unsafe.Add(b.pageMap, page*unsafe.Sizeof(PageEntry(0))))
+}
+
+// The sections of Blocks in parts: for architectures without assembly, and where
+// the toolchain passes arguments in other registers than the assembly expects.
+
+func allocInParts(b *Blocks, n int) ([]byte, error) {
+	p, class, length := run.pop(b.slabs, uintptr(b.classes.Of(n)), uintptr(n))
+	if p == nil {
+		return b.slowAlloc(b, n)
+	}
+	return unsafe.Slice((*byte)(p), b.classes.Sizes[uint8(class)])[:length], nil
+}
+
+func allocZeroedInParts(b *Blocks, n int) ([]byte, error) {
+	p, class, length := run.pop(b.slabs, uintptr(b.classes.Of(n)), uintptr(n))
+	if p == nil {
+		return b.slowAllocZeroed(b, n)
+	}
+	block := unsafe.Slice((*byte)(p), b.classes.Sizes[uint8(class)])
+	clear(block)
+	return block[:length], nil
+}
+
+func freeInParts(b *Blocks, block []byte) {
+	class, p := b.classes.Of(cap(block)), unsafe.Pointer(unsafe.SliceData(block))
+	if b.Starts(class, p) {
+		if outcome, _, _, _ := run.push(b.slabs, uintptr(class), p, nil); outcome == pushed {
+			return
+		}
+	}
+	b.slowFree(b, block)
+}
