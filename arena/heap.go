@@ -129,9 +129,10 @@ func (h *Heap) unmap() error {
 }
 
 // Close gives all memory of the heap back to the system, blocks in use too. No
-// other method may run meanwhile. Later TryAlloc finds nothing, and no address
+// other method may run meanwhile. Later calls of Blocks are slow ones, and no address
 // belongs to the heap.
 func (h *Heap) Close() error {
+	h.Blocks.Close()
 	h.size = 0
 	if err := errors.Join(h.Magazines.Close(), h.unmap()); err != nil {
 		return fmt.Errorf("arena: %w", err)

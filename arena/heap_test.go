@@ -209,7 +209,7 @@ func TestHeapConcurrent(t *testing.T) {
 func TestHeapOpenRefuses(t *testing.T) {
 	for _, reserve := range []int64{-1, 0, MinReserve - 1, MaxReserve + 1} {
 		var h Heap
-		if err := h.Open("test", reserve, 0); err == nil {
+		if err := h.Open("test", reserve, 0, rseqcs.Slow{}); err == nil {
 			t.Errorf("%d bytes: no error", reserve)
 			h.Close()
 		}
