@@ -7,9 +7,30 @@ TEXT mix<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ (AX)(DI*8), AX
 	RET
 
+// Changes no register.
+TEXT echo<>(SB), NOSPLIT|NOFRAME, $0-0
+	RET
+
+// Returns the register that holds the address of the called func value.
+TEXT context<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ DX, AX
+	RET
+
 // func mixEntry() unsafe.Pointer
 TEXT ·mixEntry(SB), NOSPLIT, $0-8
 	LEAQ mix<>(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func echoEntry() unsafe.Pointer
+TEXT ·echoEntry(SB), NOSPLIT, $0-8
+	LEAQ echo<>(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func contextEntry() unsafe.Pointer
+TEXT ·contextEntry(SB), NOSPLIT, $0-8
+	LEAQ context<>(SB), AX
 	MOVQ AX, ret+0(FP)
 	RET
 

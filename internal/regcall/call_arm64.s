@@ -7,9 +7,30 @@ TEXT mix<>(SB), NOSPLIT|NOFRAME, $0-0
 	ADD R3<<3, R0
 	RET
 
+// Changes no register.
+TEXT echo<>(SB), NOSPLIT|NOFRAME, $0-0
+	RET
+
+// Returns the register that holds the address of the called func value.
+TEXT context<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVD R26, R0
+	RET
+
 // func mixEntry() unsafe.Pointer
 TEXT ·mixEntry(SB), NOSPLIT, $0-8
 	MOVD $mix<>(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func echoEntry() unsafe.Pointer
+TEXT ·echoEntry(SB), NOSPLIT, $0-8
+	MOVD $echo<>(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func contextEntry() unsafe.Pointer
+TEXT ·contextEntry(SB), NOSPLIT, $0-8
+	MOVD $context<>(SB), R0
 	MOVD R0, ret+0(FP)
 	RET
 

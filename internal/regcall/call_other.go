@@ -6,4 +6,6 @@ import "unsafe"
 
 const supported = false
 
-func mixEntry() unsafe.Pointer { return nil }
+func mixEntry() unsafe.Pointer     { return nil }
+func echoEntry() unsafe.Pointer    { return nil }
+func contextEntry() unsafe.Pointer { return nil }

@@ -1,9 +1,11 @@
 package regcall
 
 import (
+	"errors"
 	"math/bits"
 	"runtime"
 	"testing"
+	"unsafe"
 )
 
 func TestWorks(t *testing.T) {
@@ -63,5 +65,40 @@ func TestOtherConventionsAreSeen(t *testing.T) {
 		if agrees(call) {
 			t.Errorf("%s: agrees", name)
 		}
+	}
+}
+
+// TestOtherShapesAreSeen calls as a toolchain would that cuts slices, errors or
+// func values in another way.
+func TestOtherShapesAreSeen(t *testing.T) {
+	for name, call := range map[string]sliceFunc{
+		"capacity before length": func(a uintptr, s []byte) (uintptr, unsafe.Pointer, uintptr, uintptr) {
+			mixed, _, _, _ := mix(a, uintptr(unsafe.Pointer(unsafe.SliceData(s))), uintptr(cap(s)), uintptr(len(s)))
+			return mixed, unsafe.Pointer(unsafe.SliceData(s)), uintptr(len(s)), uintptr(cap(s))
+		},
+		"slice by reference": func(a uintptr, s []byte) (uintptr, unsafe.Pointer, uintptr, uintptr) {
+			mixed, _, _, _ := mix(a, uintptr(unsafe.Pointer(&s)), 0, 0)
+			return mixed, unsafe.Pointer(&s), 0, 0
+		},
+	} {
+		if takesSlices(call) {
+			t.Errorf("%s: takesSlices", name)
+		}
+	}
+	for name, call := range map[string]blockFunc{
+		"capacity before length": func(p unsafe.Pointer, length, capacity, _, _ uintptr) ([]byte, error) {
+			return unsafe.Slice((*byte)(p), capacity)[:capacity:capacity], nil
+		},
+		"error is not nil": func(p unsafe.Pointer, length, capacity, _, _ uintptr) ([]byte, error) {
+			return unsafe.Slice((*byte)(p), capacity)[:length], errors.New("not nil")
+		},
+		"slice is nil": func(unsafe.Pointer, uintptr, uintptr, uintptr, uintptr) ([]byte, error) { return nil, nil },
+	} {
+		if givesSlices(call) {
+			t.Errorf("%s: givesSlices", name)
+		}
+	}
+	if hasContext(func() unsafe.Pointer { return nil }) {
+		t.Error("no context: hasContext")
 	}
 }
