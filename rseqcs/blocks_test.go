@@ -48,9 +48,8 @@ type blocksModel struct {
 	stack    *Stack
 	memory   osmem.Range
 	pages    []PageEntry
-	spans    []int              // first page of each class's span
 	magazine [][]unsafe.Pointer // of each class, the newest last
-	all      []unsafe.Pointer   // objects of all spans
+	objects  [][]unsafe.Pointer // of each class's span
 	lastSlow string             // the call that Slow got
 	room     int                // objects in a magazine
 }
@@ -69,15 +68,14 @@ func newBlocksModel(t *testing.T, random *rand.Rand) *blocksModel {
 	m.memory = memory
 	capacities := make([]Capacity, len(testSizes)+1)
 	page := 1 // a free page before and between the spans
-	m.spans, m.magazine = []int{0}, make([][]unsafe.Pointer, len(capacities))
+	m.magazine, m.objects = make([][]unsafe.Pointer, len(capacities)), make([][]unsafe.Pointer, len(capacities))
 	for i, size := range testSizes {
 		capacities[i+1] = Capacity{m.room, m.room}
-		m.spans = append(m.spans, page)
 		for index := range spanPagesOf(size) {
 			m.pages[page+index] = EntryOf(uint8(i+1), uint32(index))
 		}
 		for offset := 0; offset+size <= spanPagesOf(size)<<PageShift; offset += size {
-			m.all = append(m.all, unsafe.Add(memory.Base, page<<PageShift+offset))
+			m.objects[i+1] = append(m.objects[i+1], unsafe.Add(memory.Base, page<<PageShift+offset))
 		}
 		page += spanPagesOf(size) + 1
 	}
@@ -132,11 +130,10 @@ func (m *blocksModel) someSize() int {
 
 // someBlock returns a slice to free, of an object or of something else.
 func (m *blocksModel) someBlock() []byte {
-	p := m.all[m.random.IntN(len(m.all))]
-	size := int(m.classes.Sizes[m.ClassAt(p)])
-	if class := m.random.IntN(len(m.magazine)); len(m.magazine[class]) > 0 && m.random.IntN(10) == 0 {
-		p = m.magazine[class][len(m.magazine[class])-1] // the newest once more
-		size = testSizes[class-1]
+	class := 1 + m.random.IntN(len(testSizes))
+	p, size := m.objects[class][m.random.IntN(len(m.objects[class]))], testSizes[class-1]
+	if held := m.magazine[class]; len(held) > 0 && m.random.IntN(10) == 0 {
+		p = held[len(held)-1] // the newest once more
 	}
 	switch m.random.IntN(20) {
 	case 0:
@@ -242,7 +239,7 @@ func playBlocks(t *testing.T, random *rand.Rand) {
 	defer m.close()
 	id := m.stack.slabHere()
 	for class := range testSizes {
-		m.stack.Push(class+1, m.all[0]) // sets the class up
+		m.stack.Push(class+1, m.memory.Base) // sets the class up
 		m.stack.Pop(class + 1)
 	}
 	// An abort leads to Slow as well, so a call during which there was one is not compared.
@@ -263,8 +260,8 @@ func playBlocks(t *testing.T, random *rand.Rand) {
 		}
 	}
 	m.Close()
-	if _, err := m.Alloc(&m.Blocks, 8); err != errSlow || m.ClassAt(m.all[0]) != 0 {
-		t.Errorf("closed: error %v, class %d", err, m.ClassAt(m.all[0]))
+	if _, err := m.Alloc(&m.Blocks, 8); err != errSlow || m.ClassAt(m.objects[1][0]) != 0 {
+		t.Errorf("closed: error %v, class %d", err, m.ClassAt(m.objects[1][0]))
 	}
 }
 
