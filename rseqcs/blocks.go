@@ -27,11 +27,11 @@ type Blocks struct {
 	// serves the call.
 	Free freeFunc
 
-	slabs              unsafe.Pointer // of the magazines: the row that run works on
-	classes            *ClassTable
-	origin             unsafe.Pointer // first address of the range that blocks lie in
-	size               uintptr        // of the range in bytes
-	pageMap            unsafe.Pointer // *PageEntry: one for each page of the range
+	slabs   unsafe.Pointer // of the magazines: the row that run works on
+	classes *ClassTable
+	origin  unsafe.Pointer // first address of the range that blocks lie in
+	size    uintptr        // of the range in bytes
+	pageMap unsafe.Pointer // *PageEntry: one for each page of the range
 
 	slowAlloc, slowAllocZeroed allocFunc
 	slowFree                   freeFunc
