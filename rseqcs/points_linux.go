@@ -38,7 +38,7 @@ type point struct {
 	spins  uint32  // turns of the delay of every visit
 	turns  uint32  // that a thread waits at the most
 	who    uintptr // the area of the thread that waits at its visits, 0 for none, or anybody
-	held   uint32  // 1 when a thread has begun to wait
+	waits  uint32  // how many of its visits have begun to wait, since arm
 	_      uint32
 	aborts uint64 // how often a thread was aborted at this point
 }
@@ -48,13 +48,10 @@ const anybody = 1
 
 // arm makes the next thread that visits the point wait there.
 func (p *point) arm(turns uint32) {
-	atomic.StoreUint32(&p.held, 0)
+	atomic.StoreUint32(&p.waits, 0)
 	atomic.StoreUint32(&p.turns, turns)
 	atomic.StoreUintptr(&p.who, anybody)
 }
-
-// isHeld reports whether a thread has come since arm.
-func (p *point) isHeld() bool { return atomic.LoadUint32(&p.held) != 0 }
 
 // letGo ends the wait, and the next ones.
 func (p *point) letGo() { atomic.StoreUintptr(&p.who, 0) }

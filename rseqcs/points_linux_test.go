@@ -5,6 +5,7 @@ package rseqcs
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,6 +27,10 @@ const (
 )
 
 var wayNames = [wayCount]string{"a signal", "a preemption", "a migration", "a fence"}
+
+// interruptions is how often the player is interrupted in one operation if that is
+// inside of the section: the second time it must be as well protected as before.
+const interruptions = 2
 
 // roundTries bounds how often one interruption is tried: somebody else may come
 // first (the runtime preempts who runs for 10 ms), or the ids may change.
@@ -81,17 +86,18 @@ type game struct {
 	home, far int // CPUs
 	id        int // of the player's vCPU before the operation
 	over      atomic.Bool
-	remote    chan *game // to the one on the far CPU
-	intruder  chan *game // to the one on the player's CPU
-	acted     chan bool  // whether the player was held when they interrupted it
+	patience  time.Duration
+	remote    chan *game  // to the one on the far CPU
+	intruder  chan *game  // to the one on the player's CPU
+	times     chan uint32 // how often they interrupted the player
 }
 
 // newGame makes the running goroutine the player, until the end of the test.
 func newGame(t *testing.T) *game {
 	t.Helper()
 	g := &game{
-		t: t, counter: new(Counter), turns: spinsFor(5 * time.Second),
-		remote: make(chan *game), intruder: make(chan *game), acted: make(chan bool),
+		t: t, counter: new(Counter), turns: spinsFor(5 * time.Second), patience: 2 * time.Second,
+		remote: make(chan *game), intruder: make(chan *game), times: make(chan uint32),
 	}
 	runtime.LockOSThread()
 	var before unix.CPUSet
@@ -104,6 +110,9 @@ func newGame(t *testing.T) *game {
 	}
 	g.home, g.far, g.thread = cpus[0], cpus[1], unix.Gettid()
 	procs := runtime.GOMAXPROCS(16) // nobody has to wait for the player's P
+	// A collection sends signals to the player for as long as that is held, and
+	// after maxRestarts of them a section gives up.
+	percent := debug.SetGCPercent(-1)
 	setSpins(0)
 	ended := crowd(2*len(cpus) + 2)
 	go serve(g.far, g.remote, (*game).interrupt)
@@ -114,6 +123,7 @@ func newGame(t *testing.T) *game {
 		close(ended)
 		setSpins(stallSpins)
 		runtime.GOMAXPROCS(procs)
+		debug.SetGCPercent(percent)
 		if err := unix.SchedSetaffinity(0, &before); err != nil {
 			t.Error(err)
 		}
@@ -152,7 +162,7 @@ func crowd(threads int) (ended chan struct{}) {
 }
 
 // serve answers calls on a thread that is pinned to a CPU.
-func serve(cpu int, calls <-chan *game, answer func(*game) bool) {
+func serve(cpu int, calls <-chan *game, answer func(*game) uint32) {
 	runtime.LockOSThread() // never unlocked: the thread ends
 	var one unix.CPUSet
 	one.Set(cpu)
@@ -162,7 +172,7 @@ func serve(cpu int, calls <-chan *game, answer func(*game) bool) {
 	rseq.EnsureThread()
 	shortenSlice()
 	for g := range calls {
-		g.acted <- answer(g)
+		g.times <- answer(g)
 	}
 }
 
@@ -179,11 +189,12 @@ func shortenSlice() {
 
 func (g *game) point() *point { return &points[g.section][g.number] }
 
-// wait sleeps until the player stands at the point, or the round is over.
-func (g *game) wait() (held bool) {
+// wait sleeps until the player waits at the point for the nth time. It gives up
+// when the round is over, or after a while.
+func (g *game) wait(nth uint32) bool {
 	nap := unix.NsecToTimespec(int64(20 * time.Microsecond))
-	for !g.over.Load() {
-		if g.point().isHeld() {
+	for end := time.Now().Add(g.patience); !g.over.Load() && time.Now().Before(end); {
+		if atomic.LoadUint32(&g.point().waits) >= nth {
 			return true
 		}
 		unix.Nanosleep(&nap, nil)
@@ -191,38 +202,53 @@ func (g *game) wait() (held bool) {
 	return false
 }
 
-// interrupt interrupts the player from another CPU.
-func (g *game) interrupt() (held bool) {
+// interrupt interrupts the player from another CPU, and once more if it comes back
+// to the point. It returns how often.
+func (g *game) interrupt() (times uint32) {
 	defer g.point().letGo()
-	if !g.wait() {
-		return false
-	}
-	var err error
-	switch g.way {
-	case bySignal:
-		err = unix.Tgkill(unix.Getpid(), g.thread, unix.SIGURG)
-	case byMigration:
-		var one unix.CPUSet
-		one.Set(g.far)
-		err = unix.SchedSetaffinity(g.thread, &one)
-	case byFence:
-		err = rseq.Fence()
-	}
-	if err != nil {
-		g.t.Error(err)
+	for ; times < g.most() && g.wait(1+times); times++ {
+		var err error
+		switch g.way {
+		case bySignal:
+			err = unix.Tgkill(unix.Getpid(), g.thread, unix.SIGURG)
+		case byMigration:
+			var one unix.CPUSet
+			one.Set([interruptions]int{g.far, g.home}[times])
+			err = unix.SchedSetaffinity(g.thread, &one)
+		case byFence:
+			err = rseq.Fence()
+		}
+		if err != nil {
+			g.t.Error(err)
+		}
 	}
 	time.Sleep(50 * time.Microsecond) // a signal takes a moment
-	return true
+	return times
 }
 
-// intrude takes the CPU from the player and works on the same slab.
-func (g *game) intrude() (held bool) {
+// intrude takes the CPU from the player and works on the same slab, and once more
+// if the player comes back to the point. It returns how often, or 0 when the two
+// had different vCPUs.
+func (g *game) intrude() (times uint32) {
 	defer g.point().letGo()
-	if !g.wait() || vcpu.Current() != g.id {
-		return false
+	for ; times < g.most() && g.wait(1+times); times++ {
+		if vcpu.Current() != g.id {
+			return 0
+		}
+		g.meddle()
+		if vcpu.Current() != g.id {
+			return 0
+		}
 	}
-	g.meddle()
-	return vcpu.Current() == g.id
+	return times
+}
+
+// most is how often the player is interrupted in one operation.
+func (g *game) most() uint32 {
+	if g.inside() {
+		return interruptions
+	}
+	return 1
 }
 
 // inside reports whether an interruption at the point must abort the section.
@@ -234,11 +260,11 @@ func (g *game) tryRound() {
 	name := fmt.Sprintf("section %d at point %d, interrupted by %s", g.section, g.number, wayNames[g.way])
 	for range roundTries {
 		r := g.round()
-		if !r.valid {
+		if r.times == 0 {
 			continue
 		}
-		if (r.aborts > 0) != g.inside() {
-			g.t.Errorf("%s: %d aborts there", name, r.aborts)
+		if (r.aborts > 0) != g.inside() || g.inside() && r.inAll < uint64(r.times) {
+			g.t.Fatalf("%s: %d aborts there, %d in the section; it was interrupted %d times", name, r.aborts, r.inAll, r.times)
 		}
 		for id, got := range r.slabs {
 			if want := r.want[id]; fmt.Sprint(got) != fmt.Sprint(want) {
@@ -255,8 +281,8 @@ func (g *game) tryRound() {
 
 // roundResult is what a round did, and what it should have done.
 type roundResult struct {
-	valid              bool // the interruption came, and came alone
-	aborts             uint64
+	times              uint32 // of interruptions; 0 for a round that shows nothing
+	aborts, inAll      uint64 // at the point, and in the section
 	idAfter            int
 	slabs, want        []slabState
 	result, wantResult any
@@ -268,7 +294,7 @@ func (g *game) round() (r roundResult) {
 	defer g.stack.Close()
 	point := g.point()
 	g.over.Store(false)
-	aborts := atomic.LoadUint64(&point.aborts)
+	aborts, inAll := atomic.LoadUint64(&point.aborts), ReadStats().Aborts
 	g.id = vcpu.Current()
 	point.arm(g.turns)
 	if g.way == byPreemption {
@@ -279,10 +305,10 @@ func (g *game) round() (r roundResult) {
 	r.result = g.play.operate(g)
 	r.idAfter = vcpu.Current()
 	g.over.Store(true)
-	r.valid = <-g.acted
-	r.aborts = atomic.LoadUint64(&point.aborts) - aborts
+	r.times = <-g.times
+	r.aborts, r.inAll = atomic.LoadUint64(&point.aborts)-aborts, ReadStats().Aborts-inAll
 	if moved := r.idAfter != g.id; moved && g.way != byMigration {
-		r.valid = false
+		r.times = 0
 	}
 	r.slabs, r.want = g.states(), before
 	at := g.id
@@ -290,13 +316,16 @@ func (g *game) round() (r roundResult) {
 		at = r.idAfter
 	}
 	state := &r.want[at]
-	meddled := g.way == byPreemption && r.valid
-	if meddled && g.number < 9 {
-		g.modelMeddle(state)
+	if g.number == 9 {
+		r.wantResult = g.play.model(g, state)
 	}
-	r.wantResult = g.play.model(g, state)
-	if meddled && g.number == 9 {
-		g.modelMeddle(state)
+	if g.way == byPreemption {
+		for range r.times {
+			g.modelMeddle(state)
+		}
+	}
+	if g.number < 9 {
+		r.wantResult = g.play.model(g, state)
 	}
 	return r
 }

@@ -11,15 +11,17 @@
 #define POINT(number) \
 	MOVL $number, SI; \
 	CMPQ (number*const_pointSize+point_who)(DX), $const_anybody; \
-	JNE  3(PC); \
+	JNE  2(PC); \
 	MOVQ R8, (number*const_pointSize+point_who)(DX); \
-	MOVL $1, (number*const_pointSize+point_held)(DX); \
-	MOVL (number*const_pointSize+point_turns)(DX), R13; \
 	CMPQ R8, (number*const_pointSize+point_who)(DX); \
-	JNE  4(PC); \
+	JNE  8(PC); \
+	INCL (number*const_pointSize+point_waits)(DX); \
+	MOVL (number*const_pointSize+point_turns)(DX), R13; \
 	PAUSE; \
 	DECL R13; \
-	JNE  -4(PC); \
+	JEQ  3(PC); \
+	CMPQ R8, (number*const_pointSize+point_who)(DX); \
+	JEQ  -4(PC); \
 	MOVL (number*const_pointSize+point_spins)(DX), R13; \
 	INCL R13; \
 	PAUSE; \

@@ -10,19 +10,23 @@
 
 #define POINT(number) \
 	MOVW  $number, R14; \
-	MOVD  (number*const_pointSize+point_who)(R13), R12; \
-	CMP   $const_anybody, R12; \
-	BNE   4(PC); \
-	MOVD  R4, (number*const_pointSize+point_who)(R13); \
-	MOVW  $1, R15; \
-	MOVW  R15, (number*const_pointSize+point_held)(R13); \
-	MOVWU (number*const_pointSize+point_turns)(R13), R12; \
 	MOVD  (number*const_pointSize+point_who)(R13), R15; \
+	CMP   $const_anybody, R15; \
+	BNE   3(PC); \
+	MOVD  R4, (number*const_pointSize+point_who)(R13); \
+	MOVD  R4, R15; \
 	CMP   R4, R15; \
-	BNE   4(PC); \
+	BNE   11(PC); \
+	MOVWU (number*const_pointSize+point_waits)(R13), R12; \
+	ADDW  $1, R12; \
+	MOVW  R12, (number*const_pointSize+point_waits)(R13); \
+	MOVWU (number*const_pointSize+point_turns)(R13), R12; \
 	YIELD; \
 	SUBW  $1, R12; \
-	CBNZW R12, -5(PC); \
+	CBZW  R12, 4(PC); \
+	MOVD  (number*const_pointSize+point_who)(R13), R15; \
+	CMP   R4, R15; \
+	BEQ   -5(PC); \
 	MOVWU (number*const_pointSize+point_spins)(R13), R12; \
 	ADDW  $1, R12; \
 	YIELD; \
