@@ -59,7 +59,7 @@ modes: ## the lower tiers
 	VCPUALLOC_MODE=assigned $(CGO) $(GO) test -race $(HEAPS) -count=1 -timeout 10m
 
 stalled: ## the sections with delays between their steps
-	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner|Point' -count=1 -timeout 10m -args -stress $(STRESS)
+	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner|Point|Capped' -count=1 -timeout 10m -args -stress $(STRESS)
 
 gomem: ## the heap on Go memory, as on systems without mmap
 	$(STATIC) $(GO) test -tags vcpualloc_gomem ./arena ./alloc -count=1 -timeout 10m

@@ -5,6 +5,7 @@ package rseqcs
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,11 +13,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"unsafe"
-
-	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
-//go:embed sections_amd64.h sections_arm64.h
+//go:embed *_amd64.h *_arm64.h
 var sectionTexts embed.FS
 
 // sectionText is one section as its source has it.
@@ -26,32 +25,49 @@ type sectionText struct {
 }
 
 var (
-	pointForm = regexp.MustCompile(`POINT\((\d)\)`)
-	enterForm = regexp.MustCompile(`ENTER\(\w+, \w+, const_(\w+)Section\)`)
+	nameForm  = regexp.MustCompile(`const_(\w+)Section\b`)
+	macroForm = regexp.MustCompile(`(?m)^#define (\w+)\([^\\\n]*((?:\\\n[^\\\n]*)*)`)
+	useForm   = regexp.MustCompile(`\b([A-Z_]+)\((\d*)`)
 )
 
-// sectionsOf returns the sections of an architecture's source.
+// sectionsOf returns the sections of an architecture's sources.
 func sectionsOf(t *testing.T, arch string) (found []sectionText) {
 	t.Helper()
-	text, err := sectionTexts.ReadFile("sections_" + arch + ".h")
+	files, err := fs.Glob(sectionTexts, "*_"+arch+".h")
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := strings.Split(string(text), "\nTEXT ")
-	_, head, _ := strings.Cut(parts[0], "#define ENTER")
-	for _, part := range parts[1:] {
-		enter := enterForm.FindStringSubmatch(part)
-		if enter == nil {
-			t.Fatalf("%s: a section without ENTER: %.40q", arch, part)
+	var texts []string
+	macros := make(map[string]string)
+	for _, file := range files {
+		text, err := sectionTexts.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		s := sectionText{name: enter[1]}
-		for _, match := range pointForm.FindAllStringSubmatch(head+part, -1) {
-			number, _ := strconv.Atoi(match[1])
-			s.points = append(s.points, number)
+		for _, match := range macroForm.FindAllStringSubmatch(string(text), -1) {
+			macros[match[1]] = match[2]
 		}
-		found = append(found, s)
+		texts = append(texts, strings.Split(string(text), "\nTEXT ")[1:]...)
 	}
+	for _, text := range texts {
+		if name := nameForm.FindStringSubmatch(text); name != nil {
+			found = append(found, sectionText{name[1], pointsIn(text, macros)})
+		}
+	}
+	slices.SortFunc(found, func(a, b sectionText) int { return strings.Compare(a.name, b.name) })
 	return found
+}
+
+// pointsIn returns the numbers of the points in a text with macros.
+func pointsIn(text string, macros map[string]string) (numbers []int) {
+	for _, use := range useForm.FindAllStringSubmatch(text, -1) {
+		if number, err := strconv.Atoi(use[2]); use[1] == "POINT" && err == nil {
+			numbers = append(numbers, number)
+			continue
+		}
+		numbers = append(numbers, pointsIn(macros[use[1]], macros)...)
+	}
+	return numbers
 }
 
 // TestPointsAreTheSame compares the two architectures, and demands of every
@@ -82,12 +98,15 @@ func TestPointsAreTheSame(t *testing.T) {
 // play is one section, operated by the player, and what it does to the model.
 type play struct {
 	section int
+	nothing any // its result when it gives up
 	operate func(g *game) any
 	model   func(g *game, s *slabState) any
+	once    bool // it gives up after one abort
 }
 
 // The classes of the game, and what of them the slabs begin with.
 const (
+	soleClass = 0 // one object
 	fullClass = 1 // some objects, and room for more
 	bareClass = 2 // a header that nobody has set up
 
@@ -112,14 +131,19 @@ func (g *game) setUp() (states []slabState) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.stack = stack
-	c := stack.classes[fullClass]
-	for id := range stack.vcpuSlabs {
-		slab := stack.slab(id)
-		for i := range fullInitial {
-			*slotAt(slab, c.begin+uint32(i*slotSize)) = g.object(id, i)
+	g.stack, g.o, g.base = stack, &run, stack.vcpus
+	g.brought, g.kept = nil, nil
+	g.blocks.Open(stack, g.classes, g.origin, uintptr(len(g.pages))<<PageShift, &g.pages[0], Slow{
+		g.slowPath, g.slowPath, func(*Blocks, []byte) { g.slow = true },
+	})
+	for id := range stack.vcpuSlabs + stack.pSlabs {
+		for class, count := range []int{soleClass: 1, fullClass: fullInitial} {
+			slab, c := stack.slab(id), stack.classes[class]
+			for i := range count {
+				*slotAt(slab, c.begin+uint32(i*slotSize)) = g.object(id, class*i+class) // the sole one is 0
+			}
+			*headerAt(slab, uintptr(class)) = header{c.begin + uint32(count*slotSize), c.first}
 		}
-		*headerAt(slab, fullClass) = header{c.begin + fullInitial*slotSize, c.first}
 	}
 	return g.states()
 }
@@ -137,71 +161,117 @@ func (g *game) states() (states []slabState) {
 	return states
 }
 
-// foreign is the object that only who meddles pushes.
-func (g *game) foreign() unsafe.Pointer { return g.object(vcpu.Max(), 0) }
-
 // meddle changes all that a section can have loaded.
 func (g *game) meddle() {
 	base := g.stack.vcpus
 	run.pop(base, fullClass, 0)
 	run.pop(base, fullClass, 0)
-	run.push(base, fullClass, g.foreign(), nil)
+	run.push(base, fullClass, g.foreign, nil)
 	run.setHeader(base, bareClass, nil, header2)
 	run.add(unsafe.Pointer(&g.counter.vcpus[1]), delta2)
 }
 
 func (g *game) modelMeddle(s *slabState) {
-	s.objects = append(slices.Clone(s.objects[:len(s.objects)-2]), g.foreign())
+	s.objects = append(slices.Clone(s.objects[:len(s.objects)-2]), g.foreign)
 	if s.header == 0 {
 		s.header = header2
 	}
 	s.cell += delta2
 }
 
+// plays is how each section is operated. What the player brings or keeps is
+// noted, so that it can be counted.
 var plays = map[string]play{
-	"pop": {popSection, func(g *game) any {
-		object, _, _ := run.pop(g.stack.vcpus, fullClass, 0)
+	"pop": {popSection, unsafe.Pointer(nil), func(g *game) any {
+		object, _, _ := g.o.pop(g.base, fullClass, 0)
+		if object != nil {
+			g.kept = []unsafe.Pointer{object}
+		}
 		return object
-	}, func(_ *game, s *slabState) any { return s.take() }},
+	}, func(_ *game, s *slabState) any { return s.take() }, false},
 
-	"push": {pushSection, func(g *game) any {
-		outcome, _, _, _ := run.push(g.stack.vcpus, fullClass, g.object(0, 6), nil)
+	"push": {pushSection, uintptr(full), func(g *game) any {
+		g.brought = g.own[:1]
+		outcome, _, _, _ := g.o.push(g.base, fullClass, g.own[0], nil)
+		if outcome != pushed {
+			g.kept = g.brought
+		}
 		return outcome
 	}, func(g *game, s *slabState) any {
-		s.objects = append(slices.Clone(s.objects), g.object(0, 6))
+		s.objects = append(slices.Clone(s.objects), g.own[0])
 		return uintptr(pushed)
-	}},
+	}, false},
 
-	"popBatch": {popBatchSection, func(g *game) any {
+	"popBatch": {popBatchSection, fmt.Sprint([]unsafe.Pointer{}), func(g *game) any {
 		var into [2]unsafe.Pointer
-		n := run.popBatch(g.stack.vcpus, fullClass, unsafe.Pointer(&into), uintptr(len(into)))
-		return fmt.Sprint(n, into)
-	}, func(_ *game, s *slabState) any { return fmt.Sprint(2, [2]unsafe.Pointer{s.take(), s.take()}) }},
+		n := g.o.popBatch(g.base, fullClass, unsafe.Pointer(&into), uintptr(len(into)))
+		g.kept = into[:n]
+		return fmt.Sprint(g.kept)
+	}, func(_ *game, s *slabState) any { return fmt.Sprint([]unsafe.Pointer{s.take(), s.take()}) }, false},
 
-	"pushBatch": {pushBatchSection, func(g *game) any {
-		from := [2]unsafe.Pointer{g.object(0, 6), g.object(0, 7)}
-		return run.pushBatch(g.stack.vcpus, fullClass, unsafe.Pointer(&from), uintptr(len(from)))
+	"pushBatch": {pushBatchSection, uintptr(0), func(g *game) any {
+		g.brought = g.own[:]
+		n := g.o.pushBatch(g.base, fullClass, unsafe.Pointer(&g.own), uintptr(len(g.own)))
+		g.kept = g.own[n:]
+		return n
 	}, func(g *game, s *slabState) any {
-		s.objects = append(slices.Clone(s.objects), g.object(0, 6), g.object(0, 7))
+		s.objects = append(slices.Clone(s.objects), g.own[:]...)
 		return uintptr(2)
-	}},
+	}, false},
 
-	"setHeader": {setHeaderSection, func(g *game) any {
-		return run.setHeader(g.stack.vcpus, bareClass, nil, header1)
+	"setHeader": {setHeaderSection, uintptr(kept), func(g *game) any {
+		return g.o.setHeader(g.base, bareClass, nil, header1)
 	}, func(_ *game, s *slabState) any {
 		if s.header != 0 {
 			return uintptr(kept)
 		}
 		s.header = header1
 		return uintptr(stored)
-	}},
+	}, false},
 
-	"add": {addSection, func(g *game) any {
+	"add": {addSection, uintptr(kept), func(g *game) any {
 		return run.add(unsafe.Pointer(&g.counter.vcpus[1]), delta1)
 	}, func(_ *game, s *slabState) any {
 		s.cell += delta1
 		return uintptr(stored)
-	}},
+	}, false},
+
+	"alloc": {allocSection, slowly, func(g *game) any {
+		return g.took(g.blocks.Alloc(&g.blocks, objectSize-1))
+	}, func(_ *game, s *slabState) any { return s.take() }, true},
+
+	"allocZeroed": {allocZeroedSection, slowly, func(g *game) any {
+		return g.took(g.blocks.AllocZeroed(&g.blocks, objectSize-1))
+	}, func(_ *game, s *slabState) any { return s.take() }, true},
+
+	"free": {freeSection, slowly, func(g *game) any {
+		g.brought, g.slow = g.own[:1], false
+		g.blocks.Free(&g.blocks, unsafe.Slice((*byte)(g.own[0]), objectSize))
+		if g.slow {
+			g.kept = g.brought
+			return slowly
+		}
+		return nil
+	}, func(g *game, s *slabState) any {
+		s.objects = append(slices.Clone(s.objects), g.own[0])
+		return nil
+	}, true},
+}
+
+// slowly is the result of a section of Blocks that has left it to the slow path.
+const slowly = "slowly"
+
+// slowPath is that of the game's Blocks, which changes nothing.
+func (g *game) slowPath(*Blocks, int) ([]byte, error) { return nil, nil }
+
+// took notes the block that the player has got.
+func (g *game) took(block []byte, _ error) any {
+	if block == nil {
+		return slowly
+	}
+	object := unsafe.Pointer(unsafe.SliceData(block))
+	g.kept = []unsafe.Pointer{object}
+	return object
 }
 
 // take removes and returns the newest object.

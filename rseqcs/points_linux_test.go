@@ -24,6 +24,7 @@ const (
 	byMigration
 	byFence
 	wayCount
+	byStorm = wayCount // signals without end
 )
 
 var wayNames = [wayCount]string{"a signal", "a preemption", "a migration", "a fence"}
@@ -62,6 +63,26 @@ func TestEveryPoint(t *testing.T) {
 	}
 }
 
+// TestRestartsAreCapped interrupts a section each time that it has started. It
+// must give up in the end, having done nothing.
+func TestRestartsAreCapped(t *testing.T) {
+	needSections(t)
+	g := newGame(t)
+	g.way, g.number = byStorm, 2
+	for _, s := range sectionsOf(t, runtime.GOARCH) {
+		g.section, g.play = plays[s.name].section, plays[s.name]
+		want := uint64(maxRestarts)
+		if g.play.once {
+			want = 1
+		}
+		r := g.round()
+		if r.inAll != want {
+			t.Fatalf("%s: it gave up after %d aborts, want %d", s.name, r.inAll, want)
+		}
+		g.compare(s.name+" under a storm of signals", r)
+	}
+}
+
 // needSections ends the test where no section runs.
 func needSections(t *testing.T) {
 	t.Helper()
@@ -75,7 +96,18 @@ type game struct {
 	t       *testing.T
 	stack   *Stack
 	counter *Counter
-	objects [2048]token
+	o       *operations    // of the player
+	base    unsafe.Pointer // of the row that they work on
+
+	blocks  Blocks // on the stack
+	slow    bool   // whether the slow path of blocks took a block
+	classes *ClassTable
+	pages   []PageEntry
+
+	origin        unsafe.Pointer    // of the objects that the slabs begin with
+	own           [2]unsafe.Pointer // that the player can push
+	foreign       unsafe.Pointer    // that only who meddles pushes
+	brought, kept []unsafe.Pointer  // of own, in this operation; by the player, behind it
 
 	play            play
 	section, number int // the point
@@ -130,6 +162,7 @@ func newGame(t *testing.T) *game {
 		runtime.UnlockOSThread()
 	})
 	g.counter.Add(0)
+	g.makeObjects()
 	return g
 }
 
@@ -209,7 +242,7 @@ func (g *game) interrupt() (times uint32) {
 	for ; times < g.most() && g.wait(1+times); times++ {
 		var err error
 		switch g.way {
-		case bySignal:
+		case bySignal, byStorm:
 			err = unix.Tgkill(unix.Getpid(), g.thread, unix.SIGURG)
 		case byMigration:
 			var one unix.CPUSet
@@ -245,7 +278,10 @@ func (g *game) intrude() (times uint32) {
 
 // most is how often the player is interrupted in one operation.
 func (g *game) most() uint32 {
-	if g.inside() {
+	switch {
+	case g.way == byStorm:
+		return 3 * maxRestarts
+	case g.inside():
 		return interruptions
 	}
 	return 1
@@ -266,17 +302,22 @@ func (g *game) tryRound() {
 		if (r.aborts > 0) != g.inside() || g.inside() && r.inAll < uint64(r.times) {
 			g.t.Fatalf("%s: %d aborts there, %d in the section; it was interrupted %d times", name, r.aborts, r.inAll, r.times)
 		}
-		for id, got := range r.slabs {
-			if want := r.want[id]; fmt.Sprint(got) != fmt.Sprint(want) {
-				g.t.Errorf("conservation: %s: slab %d (the player's was %d, is %d):\n got %v\nwant %v", name, id, g.id, r.idAfter, got, want)
-			}
-		}
-		if r.result != r.wantResult {
-			g.t.Errorf("conservation: %s: result %v, want %v", name, r.result, r.wantResult)
-		}
+		g.compare(name, r)
 		return
 	}
 	g.t.Errorf("%s: %d rounds, and in none of them was it interrupted there", name, roundTries)
+}
+
+// compare checks what a round did.
+func (g *game) compare(name string, r roundResult) {
+	for id, got := range r.slabs {
+		if want := r.want[id]; fmt.Sprint(got) != fmt.Sprint(want) {
+			g.t.Errorf("conservation: %s: slab %d (the player's was %d, is %d):\n got %v\nwant %v", name, id, g.id, r.idAfter, got, want)
+		}
+	}
+	if r.result != r.wantResult {
+		g.t.Errorf("conservation: %s: result %v, want %v", name, r.result, r.wantResult)
+	}
 }
 
 // roundResult is what a round did, and what it should have done.
@@ -324,7 +365,10 @@ func (g *game) round() (r roundResult) {
 			g.modelMeddle(state)
 		}
 	}
-	if g.number < 9 {
+	switch {
+	case g.way == byStorm || g.play.once && g.inside():
+		r.wantResult = g.play.nothing
+	case g.number < 9:
 		r.wantResult = g.play.model(g, state)
 	}
 	return r
@@ -347,7 +391,26 @@ func (g *game) abortsOf(numbers []int) map[int]uint64 {
 	return aborts
 }
 
-// object returns one of the objects that a slab begins with.
-func (g *game) object(slab, index int) unsafe.Pointer {
-	return unsafe.Pointer(&g.objects[(slab*8+index)%len(g.objects)])
+// objectSize is the size of fullClass in bytes.
+const objectSize = 64
+
+// makeObjects makes memory for all objects: pages of fullClass.
+func (g *game) makeObjects() {
+	const pageSize = 1 << PageShift
+	count := (fullInitial+1)*(vcpu.Max()+len(g.counter.ps)) + 3
+	g.pages = make([]PageEntry, count*objectSize/pageSize+1)
+	for i := range g.pages {
+		g.pages[i] = EntryOf(fullClass, 0)
+	}
+	memory := make([]byte, (len(g.pages)+1)*pageSize)
+	g.origin = unsafe.Pointer(&memory[-uintptr(unsafe.Pointer(&memory[0]))%pageSize])
+	g.own = [2]unsafe.Pointer{g.nth(count - 1), g.nth(count - 2)}
+	g.foreign = g.nth(count - 3)
+	g.classes = newClassTable([]int{objectSize})
 }
+
+// nth returns an object by its number.
+func (g *game) nth(number int) unsafe.Pointer { return unsafe.Add(g.origin, number*objectSize) }
+
+// object returns one of the objects that a slab begins with.
+func (g *game) object(slab, index int) unsafe.Pointer { return g.nth(slab*(fullInitial+1) + index) }
