@@ -1,0 +1,150 @@
+package golden
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	architectures = []string{"amd64", "arm64"}
+	variants      = []string{"SelfMMCID", "SelfCPUID", "LibcMMCID", "LibcCPUID", "ByP"}
+	sections      = []string{"pop", "push", "setHeader", "add", "alloc", "allocZeroed", "free"}
+)
+
+// instruction is one line of the disassembler.
+type instruction struct {
+	address, text string
+}
+
+// instructionLine has the address, and behind the code the text.
+var instructionLine = regexp.MustCompile(`^\s+\S+\s+(0x[0-9a-f]+)\s+[0-9a-f]+\s+(.*?)\s*$`)
+
+// disassemble builds the program for an architecture and returns the code of its
+// functions by their names.
+func disassemble(t *testing.T, architecture string) map[string][]instruction {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "pair")
+	build := exec.Command("go", "build", "-o", program, "./pair")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture)
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, output)
+	}
+	output, err := exec.Command("go", "tool", "objdump", "-s", `^main\.pair$|/rseqcs\.[a-zA-Z]+(\.abi0)?$`, program).Output()
+	if err != nil {
+		t.Fatalf("go tool objdump: %v", err)
+	}
+	functions, name := make(map[string][]instruction), ""
+	for lines := bufio.NewScanner(bytes.NewReader(output)); lines.Scan(); {
+		if head, ok := strings.CutPrefix(lines.Text(), "TEXT "); ok {
+			name, _, _ = strings.Cut(head, "(SB)")
+			name = strings.TrimSuffix(name[strings.LastIndexByte(name, '/')+1:], ".abi0")
+		} else if fields := instructionLine.FindStringSubmatch(lines.Text()); fields != nil {
+			functions[name] = append(functions[name], instruction{fields[1], fields[2]})
+		}
+	}
+	return functions
+}
+
+// straight returns the number of instructions on the straight path.
+func straight(code []instruction) (int, error) {
+	at := make(map[string]int, len(code))
+	for i, in := range code {
+		at[in.address] = i
+	}
+	for i, count := 0, 1; i < len(code); count++ {
+		mnemonic, operand, _ := strings.Cut(code[i].text, " ")
+		switch {
+		case mnemonic == "RET":
+			return count, nil
+		case count > len(code):
+			return 0, fmt.Errorf("the straight path is a loop")
+		case mnemonic == "JMP":
+			target, ok := at[operand]
+			if !ok {
+				// arm64 writes targets as a distance in instructions.
+				var distance int
+				if _, err := fmt.Sscanf(operand, "%d(PC)", &distance); err != nil {
+					return 0, fmt.Errorf("the straight path leaves the function: %s", code[i].text)
+				}
+				target = i + distance
+			}
+			i = target
+		default:
+			i++
+		}
+	}
+	return 0, fmt.Errorf("the straight path has no end")
+}
+
+// TestInstructionCounts compares the counts with the golden files.
+func TestInstructionCounts(t *testing.T) {
+	for _, architecture := range architectures {
+		t.Run(architecture, func(t *testing.T) {
+			t.Parallel()
+			functions := disassemble(t, architecture)
+			var got strings.Builder
+			fmt.Fprintf(&got, "%-12s", "section")
+			for _, variant := range variants {
+				fmt.Fprintf(&got, " %9s", variant)
+			}
+			fmt.Fprintln(&got)
+			for _, section := range sections {
+				fmt.Fprintf(&got, "%-12s", section)
+				for _, variant := range variants {
+					count, err := straight(functions["rseqcs."+section+variant])
+					if err != nil {
+						t.Fatalf("%s%s: %v", section, variant, err)
+					}
+					fmt.Fprintf(&got, " %9d", count)
+				}
+				fmt.Fprintln(&got)
+			}
+			compare(t, filepath.Join("testdata", architecture+".txt"), got.String())
+		})
+	}
+}
+
+func compare(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s has other counts of instructions.\ngot:\n%s\nwant:\n%s\nIf the change is meant, make golden writes it anew.", path, got, want)
+	}
+}
+
+// TestFastPathIsInlined demands that a caller of Alloc and Free calls the
+// sections and nothing in between: only indirect calls on the straight path.
+func TestFastPathIsInlined(t *testing.T) {
+	functions := disassemble(t, "amd64")
+	indirect := 0
+	for _, in := range functions["main.pair"] {
+		switch {
+		case strings.HasPrefix(in.text, "CALL ") && !strings.Contains(in.text, "(SB)"):
+			indirect++
+		case strings.Contains(in.text, "/alloc.") || strings.Contains(in.text, "/rseqcs."):
+			t.Errorf("not inlined: %s", in.text)
+		}
+	}
+	if indirect != 4 {
+		t.Errorf("%d indirect calls, want 4", indirect)
+	}
+}
