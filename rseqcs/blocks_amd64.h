@@ -37,7 +37,8 @@ coarse: \
 	JMP  found
 
 // TAKE pops a block for BX bytes and returns it as a slice in AX, BX and CX with
-// a nil error in DI and SI.
+// a nil error in DI and SI. It fetches the line of the block that comes next, or
+// of address 0, which is no fault.
 #define TAKE(descriptor) \
 	MOVQ  Blocks_classes(AX), R10; \
 	MOVQ  Blocks_slabs(AX), DI; \
@@ -53,6 +54,8 @@ coarse: \
 	MOVL  R11, (R9)(CX*8); /* COMMIT */ \
 committed: \
 	POINT(9); \
+	MOVQ  -8(R9)(R11*1), R13; \
+	PREFETCHT0 (R13); \
 	MOVL  ClassTable_Sizes(R10)(CX*4), CX; \
 	MOVQ  R12, AX; \
 	XORL  DI, DI; \

@@ -45,7 +45,8 @@ coarse: \
 	JMP   found
 
 // TAKE pops a block for R1 bytes and returns it as a slice in R0, R1 and R2 with
-// a nil error in R3 and R4.
+// a nil error in R3 and R4. It fetches the line of the block that comes next, or
+// of address 0, which is no fault.
 #define TAKE(descriptor) \
 	MOVD  Blocks_classes(R0), R19; \
 	MOVD  Blocks_slabs(R0), R20; \
@@ -62,6 +63,8 @@ coarse: \
 	STLRW R7, (R11); /* COMMIT */ \
 committed: \
 	POINT(9); \
+	MOVD  -16(R10), R22; \
+	PRFM  (R22), PSTL1KEEP; \
 	ADD   $ClassTable_Sizes, R19, R22; \
 	MOVWU (R22)(R21<<2), R2; \
 	MOVD  R8, R0; \
