@@ -9,7 +9,7 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes stalled gomem outside test-kernels generate
+.PHONY: help run test deps vet portable static cgo race modes stalled gomem outside test-kernels generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ outside: ## the benchmark program and the examples
 
 test-kernels: ## the tests on other kernels, in QEMU
 	$(GO) run ./internal/guests
+
+golden: ## write the instruction counts of the fast paths anew
+	$(GO) test ./internal/golden -count=1 -update
 
 generate: ## write the generated files anew
 	$(GO) generate ./... ./bench/...

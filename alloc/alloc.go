@@ -136,19 +136,6 @@ func inPlace(b []byte, n, usable int) []byte {
 	return resized
 }
 
-// AllocBatch fills dst with blocks as of Alloc(n) and returns how many it could
-// get; the error says why not all.
-func (a *Allocator) AllocBatch(dst [][]byte, n int) (int, error) {
-	for i := range dst {
-		b, err := a.Alloc(n)
-		if err != nil {
-			return i, err
-		}
-		dst[i] = b
-	}
-	return len(dst), nil
-}
-
 // GoodSize returns the capacity of a block of n bytes, n >= 0: what n is
 // rounded up to. An n that no block can have is returned as it is.
 func GoodSize(n int) int {

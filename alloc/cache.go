@@ -58,9 +58,6 @@ const (
 	// maxMove is how many objects move between a magazine and the shared list at
 	// the most.
 	maxMove = 64
-
-	// onlyClass is the one class of a cache's magazines.
-	onlyClass = 0
 )
 
 // Cache is a slab cache of one type, as the kernel's kmem_cache is: objects
@@ -77,14 +74,16 @@ const (
 // vCPUs keep before it fails, where the kernel has a fence (vcpu.Features); on
 // the assigned tier it cannot. Close the cache before its allocator.
 type Cache[T any] struct {
-	// What the fast paths read comes first.
+	// blocks is the fast path: that of the allocator, with magazines of the cache's
+	// own.
+	blocks rseqcs.Blocks
+	get    func(*rseqcs.Blocks, int) ([]byte, error) // blocks.Alloc, or AllocZeroed with Zero
+	size   int                                       // of a block in bytes
 
-	a       *Allocator
-	zero    uintptr // 1: clear at Get
-	class   uint8   // of the objects' blocks
-	objects rseqcs.Stack
-
-	size      int // of a block in bytes
+	a         *Allocator
+	class     int          // of the objects' blocks, the only one that is used of
+	objects   rseqcs.Stack // the magazines
+	zero      bool
 	move      int // objects between a magazine and the shared list at once
 	name      string
 	construct func(*T) error
@@ -125,13 +124,11 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	case o.Align < 0 || o.Align > arena.PageSize || bits.OnesCount(uint(o.Align)) > 1:
 		return nil, c.failed(fmt.Errorf("CacheOptions.Align is %d, not a power of two in [1, %d]", o.Align, arena.PageSize))
 	}
-	if o.Zero {
-		c.zero = 1
-	}
-	if c.class = classFor(t.Size(), max(o.Align, 1)); c.class == 0 {
+	class := classFor(t.Size(), max(o.Align, 1))
+	if class == 0 {
 		return nil, c.failed(fmt.Errorf("%w: an object of %d bytes, at most %d fit", ErrTooLarge, t.Size(), arena.MaxSmall))
 	}
-	c.size = arena.ClassSize(c.class)
+	c.class, c.size, c.zero = int(class), arena.ClassSize(class), o.Zero
 	capacity := o.Capacity
 	if capacity == 0 {
 		capacity = min(max(cacheBytes/c.size, leastCapacity), mostCapacity)
@@ -141,11 +138,21 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 		shared = sharedCapacity * capacity
 	}
 	c.move = min(max(capacity/2, 1), maxMove)
-	stack, err := rseqcs.NewStack(c.name, []rseqcs.Capacity{{Initial: capacity, Max: capacity}})
+	capacities := make([]rseqcs.Capacity, arena.ClassCount)
+	capacities[class] = rseqcs.Capacity{Initial: capacity, Max: capacity}
+	stack, err := rseqcs.NewStack(c.name, capacities)
 	if err != nil {
 		return nil, c.failed(fmt.Errorf("%w: %w", ErrNoMemory, err))
 	}
 	c.objects, c.shared = *stack, make([]unsafe.Pointer, 0, shared)
+	c.blocks.OpenBeside(&a.heap.Blocks, stack, rseqcs.Slow{
+		Alloc:       func(*rseqcs.Blocks, int) ([]byte, error) { return c.getSlow() },
+		AllocZeroed: func(*rseqcs.Blocks, int) ([]byte, error) { return c.getSlow() },
+		Free:        func(_ *rseqcs.Blocks, block []byte) { c.putSlow(unsafe.Pointer(unsafe.SliceData(block))) },
+	})
+	if c.get = c.blocks.Alloc; o.Zero {
+		c.get = c.blocks.AllocZeroed
+	}
 	runtime.AddCleanup(c, func(stack *rseqcs.Stack) { stack.Close() }, stack)
 	return c, nil
 }
@@ -168,22 +175,12 @@ func (c *Cache[T]) failed(err error) error {
 	return fmt.Errorf("alloc: cache %s: %w", c.name, err)
 }
 
-// The fast paths are those of Alloc and Free with the class known; see there.
-
 // Get returns an object, the newest that was Put on this vCPU if there is one.
 // Its contents are those at that Put; see CacheOptions for a new one and Zero.
 // The error wraps that of Alloc, that of New, or ErrClosed.
-//
-//go:nosplit
 func (c *Cache[T]) Get() (*T, error) {
-	p, _, zero := c.objects.TryPop(onlyClass, c.zero)
-	if p == nil {
-		return c.getSlow()
-	}
-	if zero != 0 {
-		clearObject((*T)(p))
-	}
-	return (*T)(p), nil
+	b, err := c.get(&c.blocks, c.size)
+	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), err
 }
 
 // Put gives an object of this cache back; nil is ignored. After Close it frees
@@ -193,38 +190,23 @@ func (c *Cache[T]) Get() (*T, error) {
 // starts, and a Put of the object that was Put last on this vCPU panic with
 // *MisuseError. A block of that very class that is not of this cache cannot be
 // told from an object: it becomes one.
-//
-//go:nosplit
-func (c *Cache[T]) Put(p *T) {
-	if c.a.heap.Blocks.Starts(c.class, unsafe.Pointer(p)) {
-		outcome, object, self := c.objects.TryPush(onlyClass, unsafe.Pointer(p), unsafe.Pointer(c))
-		if outcome == rseqcs.Pushed {
-			return
-		}
-		c, p = (*Cache[T])(self), (*T)(object)
-	}
-	c.putSlow(unsafe.Pointer(p))
-}
-
-func clearObject[T any](p *T) {
-	var zero T
-	*p = zero
-}
+func (c *Cache[T]) Put(p *T) { c.blocks.Free(&c.blocks, blockOf(unsafe.Pointer(p), c.size, c.size)) }
 
 // getSlow serves what this vCPU's magazine has no object for.
-func (c *Cache[T]) getSlow() (*T, error) {
+func (c *Cache[T]) getSlow() ([]byte, error) {
 	// This thread may just not have been registered yet.
-	p := c.objects.Pop(onlyClass)
+	p := c.objects.Pop(c.class)
 	if p == nil {
 		var err error
 		if p, err = c.refill(); err != nil {
 			return nil, c.failed(err)
 		}
 	}
-	if c.zero != 0 {
-		clearObject((*T)(p))
+	b := blockOf(p, c.size, c.size)
+	if c.zero {
+		clear(b)
 	}
-	return (*T)(p), nil
+	return b, nil
 }
 
 // refill returns an object of the shared list, or else a new one. Without
@@ -251,7 +233,7 @@ func (c *Cache[T]) fromShared() (unsafe.Pointer, error) {
 	if n == 0 {
 		return nil, err
 	}
-	kept := 1 + c.objects.PushBatch(onlyClass, array[1:n])
+	kept := 1 + c.objects.PushBatch(c.class, array[1:n])
 	c.giveBack(array[kept:n])
 	return array[0], nil
 }
@@ -316,23 +298,23 @@ func (c *Cache[T]) putSlow(p unsafe.Pointer) {
 	if p == nil {
 		return
 	}
-	if !c.a.heap.Blocks.Starts(c.class, p) {
+	if c.a.heap.ClassAt(p) != uint8(c.class) {
 		panic(c.misuse(p))
 	}
-	switch c.objects.Push(onlyClass, p) {
+	switch c.objects.Push(c.class, p) {
 	case rseqcs.Pushed:
 		return
 	case rseqcs.Duplicate:
 		panic(c.doublePut(p))
 	}
 	var array [maxMove]unsafe.Pointer
-	n := c.objects.PopBatch(onlyClass, array[:c.move])
+	n := c.objects.PopBatch(c.class, array[:c.move])
 	c.giveBack(array[:n])
 	if slices.Contains(array[:n], p) {
 		panic(c.doublePut(p))
 	}
 	// The object goes on top, where a second Put of it is seen.
-	switch c.objects.Push(onlyClass, p) {
+	switch c.objects.Push(c.class, p) {
 	case rseqcs.Duplicate:
 		panic(c.doublePut(p))
 	case rseqcs.Full:
@@ -389,6 +371,7 @@ func (c *Cache[T]) Close() error {
 	for _, p := range shared {
 		c.free(p)
 	}
+	c.blocks.RefuseFree()
 	c.draining.Lock()
 	defer c.draining.Unlock()
 	c.objects.Shut(func(_ int, objects []unsafe.Pointer) {
@@ -419,7 +402,7 @@ func (c *Cache[T]) Stats() CacheStats {
 	s := CacheStats{Name: c.name, ObjectSize: int(unsafe.Sizeof(object)), BlockSize: c.size, Built: c.built.Load()}
 	slabs, _ := c.objects.Slabs()
 	for slab := range slabs {
-		s.CachedVCPU += int64(c.objects.Len(slab, onlyClass))
+		s.CachedVCPU += int64(c.objects.Len(slab, c.class))
 	}
 	c.mu.Lock()
 	s.CachedShared = int64(len(c.shared))

@@ -18,13 +18,6 @@ import (
 // back in its span.
 func (a *Allocator) Free(b []byte) { a.heap.Blocks.Free(&a.heap.Blocks, b) }
 
-// FreeBatch frees every slice of bs, as Free does.
-func (a *Allocator) FreeBatch(bs [][]byte) {
-	for _, b := range bs {
-		a.Free(b)
-	}
-}
-
 // freeSlow frees a slice with a capacity that was cut or is above MaxSmall, one
 // that the magazine has no room for, and finds out about misuse.
 func (a *Allocator) freeSlow(b []byte) {

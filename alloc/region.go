@@ -60,8 +60,7 @@ type Region struct {
 	dirty int
 
 	a          *Allocator
-	known      unsafe.Pointer // the last type asked for, one without Go pointers; see descriptor
-	chunks     [][]byte       // in the order of their use; those from used on are kept for later
+	chunks     [][]byte // in the order of their use; those from used on are kept for later
 	used       int
 	own        [][]byte // blocks of their own, in the order of their making
 	first, max int      // bytes of the first chunk, and of the largest
@@ -280,27 +279,12 @@ func (r *Region) String(s string) (string, error) {
 	return unsafe.String(unsafe.SliceData(b), len(s)), nil
 }
 
-// descriptor returns what the interface points to, one address for each type:
-// comparing two of these takes no call.
-func descriptor(t reflect.Type) unsafe.Pointer {
-	return (*struct{ table, data unsafe.Pointer })(unsafe.Pointer(&t)).data
-}
-
-// check returns an error that wraps ErrPointers for a type that contains any.
-func (r *Region) check(t reflect.Type) error {
-	if err := checkPointers(t); err != nil {
-		return err
-	}
-	r.known = descriptor(t)
-	return nil
-}
-
 // RegionNew returns a zero T in the region. T must not contain Go pointers: else
 // the error wraps ErrPointers and names the field. The other errors are those
 // of Bytes.
 func RegionNew[T any](r *Region) (*T, error) {
-	if t := reflect.TypeFor[T](); descriptor(t) != r.known {
-		if err := r.check(t); err != nil {
+	if t := reflect.TypeFor[T](); !isKnown(t) {
+		if err := checkPointers(t); err != nil {
 			return nil, err
 		}
 	}
@@ -315,8 +299,8 @@ func RegionNew[T any](r *Region) (*T, error) {
 // RegionSlice returns n zero elements in the region; the capacity may be more.
 // n < 0 panics as make does. T must not contain Go pointers, as for RegionNew.
 func RegionSlice[T any](r *Region, n int) ([]T, error) {
-	if t := reflect.TypeFor[T](); descriptor(t) != r.known {
-		if err := r.check(t); err != nil {
+	if t := reflect.TypeFor[T](); !isKnown(t) {
+		if err := checkPointers(t); err != nil {
 			return nil, err
 		}
 	}

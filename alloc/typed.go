@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -11,15 +12,15 @@ import (
 // else the error wraps ErrPointers and names the field. The other errors are
 // those of Alloc. Free it with FreeOf.
 func NewOf[T any](a *Allocator) (*T, error) {
-	if err := checkPointers(reflect.TypeFor[T]()); err != nil {
-		return nil, err
+	t := reflect.TypeFor[T]()
+	if !isKnown(t) {
+		if err := checkPointers(t); err != nil {
+			return nil, err
+		}
 	}
-	var t T
-	b, err := a.Alloc(int(unsafe.Sizeof(t)))
-	if err != nil {
-		return nil, err
-	}
-	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), nil
+	var object T
+	b, err := a.Alloc(int(unsafe.Sizeof(object)))
+	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), err
 }
 
 // FreeOf frees what NewOf returned; nil is ignored. Misuse panics as in Free.
@@ -35,8 +36,10 @@ func FreeOf[T any](a *Allocator, p *T) {
 // for: append never moves within it. T must not contain Go pointers. Free it
 // with FreeSlice.
 func MakeSlice[T any](a *Allocator, len, cap int) ([]T, error) {
-	if err := checkPointers(reflect.TypeFor[T]()); err != nil {
-		return nil, err
+	if t := reflect.TypeFor[T](); !isKnown(t) {
+		if err := checkPointers(t); err != nil {
+			return nil, err
+		}
 	}
 	var t T
 	size := int(unsafe.Sizeof(t))
@@ -85,7 +88,25 @@ func checkPointers(t reflect.Type) error {
 		err = fmt.Errorf("alloc: %s is a %s: %w, which the collector would not see in this memory", path, kind, ErrPointers)
 	}
 	checked.Store(t, err)
+	if err == nil {
+		known[knownIndex(t)].Store(descriptor(t))
+	}
 	return err
+}
+
+// known holds types without pointers, each at the index that its address gives:
+// the answer that the typed calls get nearly always, for one load.
+var known [256]atomic.Uintptr
+
+func isKnown(t reflect.Type) bool { return known[knownIndex(t)].Load() == descriptor(t) }
+
+// Descriptors of types are 32 bytes apart at least.
+func knownIndex(t reflect.Type) uint8 { return uint8(descriptor(t) >> 5) }
+
+// descriptor returns the address of what the interface points to: comparing two
+// of these takes no call. Types that a program names are never freed.
+func descriptor(t reflect.Type) uintptr {
+	return (*struct{ table, data uintptr })(unsafe.Pointer(&t)).data
 }
 
 // findPointer returns the path to the first Go pointer in a type and its kind,

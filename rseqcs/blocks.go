@@ -1,6 +1,9 @@
 package rseqcs
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Blocks is the whole fast path of an allocator as three sections: a size
 // becomes a class, the class a block of this vCPU's magazine, and the block a
@@ -129,6 +132,16 @@ func (b *Blocks) Open(stack *Stack, classes *ClassTable, origin unsafe.Pointer, 
 		slowAlloc: slow.Alloc, slowAllocZeroed: slow.AllocZeroed, slowFree: slow.Free,
 	}
 }
+
+// OpenBeside makes b serve blocks of the range of another Blocks, out of magazines
+// of its own.
+func (b *Blocks) OpenBeside(other *Blocks, stack *Stack, slow Slow) {
+	b.Open(stack, other.classes, other.origin, other.size, other.PageAt(0), slow)
+}
+
+// RefuseFree leads all later calls of Free to Slow. It may run at any time, and a
+// call that has begun may still be served.
+func (b *Blocks) RefuseFree() { atomic.StoreUintptr(&b.size, 0) }
 
 // Close leads all later calls to Slow. No other method may run meanwhile.
 func (b *Blocks) Close() {

@@ -18,7 +18,6 @@ const (
 	slabSize  = 1 << slabShift
 
 	controlCount = -64 // uint32: number of ids; one at or above it has no slab
-	controlSize  = 64
 
 	headerSize = 8
 	slotSize   = 8

@@ -104,22 +104,6 @@ func (s *Stack) layOut(capacities []Capacity) error {
 	return nil
 }
 
-// TryPop is Pop for the common case, small enough to be inlined: nil may also
-// mean that this thread has not been prepared, and then Pop tells. It returns
-// its other arguments as well, for a caller that wants to keep them in
-// registers across the call.
-func (s *Stack) TryPop(class, carried uintptr) (object unsafe.Pointer, _, _ uintptr) {
-	return run.pop(s.base, class, carried)
-}
-
-// TryPush is Push for the common case: Full may also mean that this thread or
-// this class has not been prepared, and then Push tells. It returns the object
-// and carried, as TryPop does.
-func (s *Stack) TryPush(class uintptr, object, carried unsafe.Pointer) (outcome Outcome, _, _ unsafe.Pointer) {
-	result, _, object, carried := run.push(s.base, class, object, carried)
-	return Outcome(result), object, carried
-}
-
 // Pop removes and returns the newest object of the class on this vCPU, or nil.
 func (s *Stack) Pop(class int) unsafe.Pointer {
 	o, base := s.here()
@@ -252,18 +236,14 @@ func (s *Stack) Footprint() (bytes int64) {
 // Reserved returns the address space that the stack takes, in bytes.
 func (s *Stack) Reserved() int64 { return int64(s.memory.Size) }
 
-// Close gives the memory of the stack back. No other method may run meanwhile.
-// Later TryPop and TryPush find nothing there; the others must not be called.
+// Close gives the memory of the stack back. No other method may run meanwhile or
+// later.
 func (s *Stack) Close() error {
-	s.base = unsafe.Pointer(&closed[controlSize])
 	if err := s.memory.Unmap(); err != nil {
 		return fmt.Errorf("rseqcs: %w", err)
 	}
 	return nil
 }
-
-// closed is the control words of a row without a slab.
-var closed [2 * controlSize]byte
 
 // hide keeps an array of the caller on its stack: the operations are called
 // through variables, of which the compiler must assume the worst. None of them

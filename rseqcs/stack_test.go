@@ -309,21 +309,3 @@ func TestNewStackRefuses(t *testing.T) {
 		}
 	}
 }
-
-func TestClosedStackIsEmpty(t *testing.T) {
-	stack, err := NewStack("closed", []Capacity{{4, 4}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	object := new(token)
-	stack.Push(0, unsafe.Pointer(object))
-	if err := stack.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if p, _, _ := stack.TryPop(0, 0); p != nil {
-		t.Errorf("popped %p", p)
-	}
-	if o, _, _ := stack.TryPush(0, unsafe.Pointer(object), nil); o != Full {
-		t.Errorf("pushed: %d", o)
-	}
-}

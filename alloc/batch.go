@@ -1,0 +1,78 @@
+package alloc
+
+import (
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/arena"
+)
+
+// batchMax is how many blocks one section moves at the most.
+const batchMax = 64
+
+// AllocBatch fills dst with blocks as of Alloc(n) and returns how many it could
+// get; the error says why not all. Up to 64 small blocks are taken as one section.
+func (a *Allocator) AllocBatch(dst [][]byte, n int) (int, error) {
+	return a.allocBatch(dst, n, true)
+}
+
+// AllocBatchUninit is AllocBatch with blocks as of AllocUninit(n).
+func (a *Allocator) AllocBatchUninit(dst [][]byte, n int) (int, error) {
+	return a.allocBatch(dst, n, false)
+}
+
+func (a *Allocator) allocBatch(dst [][]byte, n int, zeroed bool) (filled int, err error) {
+	class := arena.ClassOf(n)
+	size := arena.ClassSize(class)
+	for filled < len(dst) {
+		var objects [batchMax]unsafe.Pointer
+		count := 0
+		if class != 0 && !a.closed {
+			count = a.heap.Magazines.PopBatch(int(class), objects[:min(batchMax, len(dst)-filled)])
+		}
+		for _, p := range objects[:count] {
+			b := blockOf(p, n, size)
+			if zeroed {
+				clear(b[:size])
+			}
+			dst[filled] = b
+			filled++
+		}
+		if count == 0 { // all that is out of the ordinary, and a refill of the magazine
+			b, err := a.allocSlow(n, zeroed)
+			if err != nil {
+				return filled, err
+			}
+			dst[filled] = b
+			filled++
+		}
+	}
+	return filled, nil
+}
+
+// FreeBatch frees every slice of bs, as Free does. Up to 64 small blocks of the
+// same size, one behind the other, are given back as one section; a double free
+// among them is seen if they are neighbours.
+func (a *Allocator) FreeBatch(bs [][]byte) {
+	for len(bs) > 0 {
+		// Free looks at the newest object of the magazine, a batch does not.
+		a.Free(bs[0])
+		class := arena.ClassOf(cap(bs[0]))
+		last := unsafe.Pointer(unsafe.SliceData(bs[0]))
+		bs = bs[1:]
+		var objects [batchMax]unsafe.Pointer
+		count := 0
+		for _, b := range bs[:min(batchMax, len(bs))] {
+			p := unsafe.Pointer(unsafe.SliceData(b))
+			if arena.ClassOf(cap(b)) != class || p == last || !a.heap.Blocks.Starts(class, p) {
+				break
+			}
+			objects[count] = p
+			last = p
+			count++
+		}
+		if count > 0 {
+			pushed := a.heap.Magazines.PushBatch(int(class), objects[:count])
+			bs = bs[pushed:]
+		}
+	}
+}
