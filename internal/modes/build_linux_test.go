@@ -26,20 +26,43 @@ type program struct {
 	folder    string // below this one
 	arguments []string
 	env       []string
+	host      []string         // arguments of the C compiler, for the C program around a library
+	edit      *edit            // of the source, for this build only
 	need      func(*testing.T) // ends or fails the test where it cannot be built
 }
 
+const (
+	external = "-ldflags=-linkmode external"
+	static   = "-ldflags=-linkmode external -extldflags -static"
+)
+
+var (
+	pure  = []string{"CGO_ENABLED=0"}
+	withC = []string{"CGO_ENABLED=1"}
+	musl  = []string{"CGO_ENABLED=1", "CC=musl-gcc"}
+)
+
 var programs = map[string]program{
-	"static":          {folder: "probe", env: []string{"CGO_ENABLED=0"}},
-	"pie":             {folder: "probe", env: []string{"CGO_ENABLED=0"}, arguments: []string{"-buildmode=pie"}},
-	"stripped":        {folder: "probe", env: []string{"CGO_ENABLED=0"}, arguments: []string{"-ldflags=-s -w"}},
-	"unoptimised":     {folder: "probe", env: []string{"CGO_ENABLED=0"}, arguments: []string{"-gcflags=all=-N -l"}},
-	"newer CPU":       {folder: "probe", env: []string{"CGO_ENABLED=0", newerCPU()}},
-	"cgo":             {folder: "cgoprobe", env: []string{"CGO_ENABLED=1"}, need: needCompiler},
-	"race":            {folder: "probe", env: []string{"CGO_ENABLED=1"}, arguments: []string{"-race"}, need: needCompiler},
-	"cgo static":      {folder: "cgoprobe", env: []string{"CGO_ENABLED=1"}, arguments: []string{"-ldflags=-linkmode external -extldflags -static"}, need: needStaticLibc},
-	"cgo static bare": {folder: "cgoprobe", env: []string{"CGO_ENABLED=1"}, arguments: []string{"-ldflags=-s -w -linkmode external -extldflags -static"}, need: needStaticLibc},
-	"deny":            {folder: "deny", env: []string{"CGO_ENABLED=0"}},
+	"static":           {folder: "probe", env: pure},
+	"pie":              {folder: "probe", env: pure, arguments: []string{"-buildmode=pie"}},
+	"stripped":         {folder: "probe", env: pure, arguments: []string{"-ldflags=-s -w"}},
+	"unoptimised":      {folder: "probe", env: pure, arguments: []string{"-gcflags=all=-N -l"}},
+	"oldest CPU":       {folder: "probe", env: []string{"CGO_ENABLED=0", oldestCPU()}},
+	"newer CPU":        {folder: "probe", env: []string{"CGO_ENABLED=0", newerCPU()}},
+	"race":             {folder: "probe", env: withC, arguments: []string{"-race"}, need: needCompiler},
+	"cgo":              {folder: "cgoprobe", env: withC, need: needCompiler},
+	"asan":             {folder: "cgoprobe", env: withC, arguments: []string{"-asan"}, need: needASan},
+	"cgo static":       {folder: "cgoprobe", env: withC, arguments: []string{static}, need: needStaticLibc},
+	"cgo static bare":  {folder: "cgoprobe", env: withC, arguments: []string{"-ldflags=-s -w -linkmode external -extldflags -static"}, need: needStaticLibc},
+	"musl":             {folder: "cgoprobe", env: musl, arguments: []string{external}, need: needMusl},
+	"musl static":      {folder: "cgoprobe", env: musl, arguments: []string{static}, need: needMusl},
+	"c-shared":         {folder: "library", env: withC, arguments: []string{"-buildmode=c-shared"}, host: []string{}, need: needCompiler},
+	"c-shared, dlopen": {folder: "library", env: withC, arguments: []string{"-buildmode=c-shared"}, host: []string{"-DLOAD"}, need: needCompiler},
+	"c-archive":        {folder: "library", env: withC, arguments: []string{"-buildmode=c-archive"}, host: []string{}, need: needCompiler},
+	"c-archive static": {folder: "library", env: withC, arguments: []string{"-buildmode=c-archive"}, host: []string{"-static"}, need: needStaticLibc},
+	"plugin":           {folder: "plugin", env: withC, arguments: []string{"-buildmode=plugin"}, need: needCompiler},
+	"plugin's host":    {folder: "pluginhost", env: withC, need: needCompiler},
+	"deny":             {folder: "deny", env: pure},
 }
 
 // builds holds the result of each way to build, by its text.
@@ -67,7 +90,7 @@ func build(t *testing.T, p program) string {
 	if p.need != nil {
 		p.need(t)
 	}
-	key := fmt.Sprintf("%s %q %q", p.folder, p.arguments, p.env)
+	key := fmt.Sprintf("%s %q %q %q %v", p.folder, p.arguments, p.env, p.host, p.edit)
 	builds.Lock()
 	once, ok := builds.done[key]
 	if !ok {
@@ -84,11 +107,39 @@ func build(t *testing.T, p program) string {
 }
 
 func goBuild(p program, path string) error {
-	arguments := append([]string{"build", "-buildvcs=false", "-o", path}, p.arguments...)
-	command := exec.Command("go", append(arguments, "./"+p.folder)...)
-	command.Env = append(environment(), append(p.env, "GOWORK=off")...)
+	arguments := []string{"build", "-buildvcs=false", "-o", path}
+	if p.host != nil {
+		arguments[3] = path + ".so" // for the linker, which takes an archive under this name, too
+	}
+	arguments = append(arguments, p.arguments...)
+	if p.edit != nil {
+		overlay, err := p.edit.overlay(path)
+		if err != nil {
+			return err
+		}
+		arguments = append(arguments, "-overlay="+overlay)
+	}
+	environment := append(environment(), append(p.env, "GOWORK=off")...)
+	if err := runBuild(environment, "go", append(arguments, "./"+p.folder)...); err != nil || p.host == nil {
+		return err
+	}
+	compiler, err := compilerName()
+	if err != nil {
+		return err
+	}
+	library := path + ".so"
+	arguments = []string{"-Wall", "-Werror", "-o", path, "host/host.c", "-pthread", "-ldl"}
+	if slices.Contains(p.host, "-DLOAD") {
+		return runBuild(environment, compiler, append(arguments, fmt.Sprintf("-DLIBRARY=%q", library))...)
+	}
+	return runBuild(environment, compiler, append(arguments, append(p.host, library, "-Wl,-rpath,"+filepath.Dir(library))...)...)
+}
+
+func runBuild(environment []string, name string, arguments ...string) error {
+	command := exec.Command(name, arguments...)
+	command.Env = environment
 	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", strings.Join(p.env, " "), command, err, out)
+		return fmt.Errorf("%s: %w\n%s", command, err, out)
 	}
 	return nil
 }
@@ -98,7 +149,7 @@ func goBuild(p program, path string) error {
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(setting string) bool {
 		name, _, _ := strings.Cut(setting, "=")
-		return slices.Contains([]string{"VCPUALLOC_MODE", "GLIBC_TUNABLES", "GOMAXPROCS", "GODEBUG", "GOAMD64", "GOARM64"}, name)
+		return slices.Contains([]string{"VCPUALLOC_MODE", "GLIBC_TUNABLES", "GOMAXPROCS", "GODEBUG", "GOAMD64", "GOARM64", "CC"}, name)
 	})
 }
 
@@ -106,12 +157,15 @@ func environment() []string {
 func runProgram(t *testing.T, r row) report.Report {
 	t.Helper()
 	const patience = time.Minute
-	command := exec.Command(build(t, programs[r.program]))
+	command := exec.Command(build(t, programs[r.program]), r.arguments...)
+	if r.plugin != "" {
+		command.Args = append(command.Args, build(t, programs[r.plugin]))
+	}
 	if r.build != nil {
-		command = exec.Command(build(t, *r.build))
+		command = exec.Command(build(t, *r.build), r.arguments...)
 	}
 	if r.denied != nil {
-		arguments := append(slices.Clone(r.denied), "--", command.Path)
+		arguments := append(append(slices.Clone(r.denied), "--"), command.Args...)
 		command = exec.Command(build(t, programs["deny"]), arguments...)
 	}
 	command.Env = append(environment(), r.env...)

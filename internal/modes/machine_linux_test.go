@@ -4,6 +4,7 @@ package modes
 
 import (
 	"debug/elf"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,32 +135,62 @@ func loaderOf(t *testing.T, program string) string {
 // needCompiler fails the test where no C program can be built.
 func needCompiler(t *testing.T) {
 	t.Helper()
-	compiler := compilerName(t)
-	if _, err := exec.LookPath(compiler); err != nil {
-		t.Fatalf("the C compiler %s is missing (%v): install the packages gcc and libc6-dev, or those that your system calls gcc and glibc-devel", compiler, err)
+	compiler, err := compilerName()
+	if err == nil {
+		_, err = exec.LookPath(compiler)
+	}
+	if err != nil {
+		t.Fatalf("the C compiler is missing (%v): install the packages gcc and libc6-dev, or those that your system calls gcc and glibc-devel", err)
 	}
 }
 
-func compilerName(t *testing.T) string {
-	t.Helper()
+func compilerName() (string, error) {
 	out, err := exec.Command("go", "env", "CC").Output()
 	if err != nil {
-		t.Fatalf("go env CC: %v", err)
+		return "", fmt.Errorf("go env CC: %w", err)
 	}
 	compiler, _, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	return compiler
+	return compiler, nil
+}
+
+// compilerFile returns where the C compiler has one of its files, or "".
+func compilerFile(t *testing.T, name string) string {
+	t.Helper()
+	needCompiler(t)
+	compiler, _ := compilerName()
+	out, err := exec.Command(compiler, "-print-file-name="+name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path := strings.TrimSpace(string(out)); filepath.IsAbs(path) {
+		return path
+	}
+	return ""
+}
+
+// needASan ends the test where the C compiler has no address sanitizer.
+func needASan(t *testing.T) {
+	t.Helper()
+	// clang has it in a folder of its own, and always.
+	if compiler, _ := compilerName(); strings.Contains(compiler, "gcc") && compilerFile(t, "libasan.so") == "" {
+		t.Skip("there is no libasan.so: the compiler's sanitizers, a package such as libasan8, are not installed")
+	}
+}
+
+// needMusl ends the test where the second C library is not installed; "make
+// deps" does so on Debian.
+func needMusl(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("musl-gcc"); err != nil {
+		t.Skip("there is no musl-gcc: the package musl-tools, or musl-gcc, is not installed")
+	}
 }
 
 // needStaticLibc ends the test where glibc cannot be linked statically, which
 // some systems put into a package of its own.
 func needStaticLibc(t *testing.T) {
 	t.Helper()
-	needCompiler(t)
-	out, err := exec.Command(compilerName(t), "-print-file-name=libc.a").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if path := strings.TrimSpace(string(out)); !filepath.IsAbs(path) {
+	if compilerFile(t, "libc.a") == "" {
 		t.Skip("there is no libc.a: glibc-static, or however it is called here, is not installed")
 	}
 }
@@ -178,6 +209,14 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// oldestCPU returns the setting for the oldest instruction set.
+func oldestCPU() string {
+	if runtime.GOARCH == "arm64" {
+		return "GOARM64=v8.0"
+	}
+	return "GOAMD64=v1"
+}
+
 // newerCPU returns the setting for the newest instruction set that this
 // machine's CPU has of those that the toolchain knows.
 func newerCPU() string {
@@ -188,8 +227,6 @@ func newerCPU() string {
 		return "GOAMD64=v2"
 	case runtime.GOARCH == "arm64" && cpu.ARM64.HasATOMICS:
 		return "GOARM64=v8.1"
-	case runtime.GOARCH == "arm64":
-		return "GOARM64=v8.0"
 	}
-	return "GOAMD64=v1"
+	return oldestCPU()
 }

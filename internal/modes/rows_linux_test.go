@@ -3,7 +3,6 @@
 package modes
 
 import (
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,15 +13,20 @@ import (
 
 // row is one program in one environment.
 type row struct {
-	name    string
-	program string   // of programs
-	build   *program // instead
-	env     []string
-	denied  []string // arguments of deny
-	oneCPU  bool
-	need    func(*testing.T)
-	want    func(*testing.T) want
+	name      string
+	program   string   // of programs
+	build     *program // instead
+	arguments []string
+	plugin    string // of programs, as the last argument
+	env       []string
+	denied    []string // arguments of deny
+	oneCPU    bool
+	lent      bool // half of the turns are taken by threads that C has made
+	need      func(*testing.T)
+	want      func(*testing.T) want
 }
+
+const silentLibc = "its C library registers no rseq that can be found"
 
 const noGlibcRseq = "GLIBC_TUNABLES=glibc.pthread.rseq=0"
 
@@ -32,15 +36,25 @@ var rows = []row{
 	{name: "pie", program: "pie", need: needLoader, want: self},
 	{name: "stripped", program: "stripped", want: self},
 	{name: "unoptimised", program: "unoptimised", want: self},
+	{name: "oldest CPU", program: "oldest CPU", want: self},
 	{name: "newer CPU", program: "newer CPU", want: self},
 	{name: "cgo", program: "cgo", want: libc},
 	{name: "race", program: "race", want: libc},
+	{name: "asan", program: "asan", want: libc},
 	{name: "cgo static", program: "cgo static", want: libc},
-	{name: "cgo static stripped", program: "cgo static bare", want: func(*testing.T) want { return none("its C library registers no rseq that can be found") }},
+	{name: "cgo static stripped", program: "cgo static bare", want: func(*testing.T) want { return none(silentLibc) }},
+	{name: "musl", program: "musl", want: func(*testing.T) want { return none(silentLibc) }},
+	{name: "musl static", program: "musl static", want: func(*testing.T) want { return none(silentLibc) }},
+	{name: "c-shared", program: "c-shared", lent: true, want: libc},
+	{name: "c-shared, dlopen", program: "c-shared, dlopen", lent: true, want: libc},
+	{name: "c-archive", program: "c-archive", lent: true, want: libc},
+	{name: "c-archive static", program: "c-archive static", lent: true, want: libc},
+	{name: "plugin", program: "plugin's host", plugin: "plugin", want: libc},
 
 	// The C library's setting.
 	{name: "cgo without glibc's rseq", program: "cgo", env: []string{noGlibcRseq}, want: withoutGlibcRseq},
 	{name: "race without glibc's rseq", program: "race", env: []string{noGlibcRseq}, want: withoutGlibcRseq},
+	{name: "c-shared without glibc's rseq", program: "c-shared", lent: true, env: []string{noGlibcRseq}, want: withoutGlibcRseq},
 	{name: "pie without glibc's rseq", program: "pie", env: []string{noGlibcRseq}, need: needLoader, want: self},
 	{name: "static ignores glibc's setting", program: "static", env: []string{noGlibcRseq}, want: self},
 
@@ -137,6 +151,9 @@ func checkRow(t *testing.T, r row) report.Report {
 	case !strings.Contains(f.Reason, w.reason), w.reason == "" && f.Reason != "":
 		t.Errorf("reason %q, want %q in it", f.Reason, w.reason)
 	}
+	if lent := got.LentTurns > 0; lent != r.lent {
+		t.Errorf("%d turns on threads of somebody else; the row is to have some: %v", got.LentTurns, r.lent)
+	}
 	checkGames(t, got)
 	return got
 }
@@ -154,33 +171,5 @@ func checkGames(t *testing.T, got report.Report) {
 	}
 	if got.Max < 1 || got.Features.Mode == vcpu.Assigned && got.Max < got.GOMAXPROCS {
 		t.Errorf("%d ids for %d Ps in mode %s", got.Max, got.GOMAXPROCS, got.Features.Mode)
-	}
-}
-
-// toolchainsVariable holds a list of toolchains to build with, such as
-// "go1.25.11 go1.27.4". The go command downloads what it does not have.
-const toolchainsVariable = "VCPUALLOC_TOOLCHAINS"
-
-// TestToolchains builds with other toolchains: the spare thread word, the offset
-// of g.m and the calling convention are no part of Go's promise.
-func TestToolchains(t *testing.T) {
-	for _, toolchain := range strings.Fields(os.Getenv(toolchainsVariable)) {
-		for _, base := range []row{
-			{name: "static", program: "static", want: self},
-			{name: "static, cpu_id", program: "static", env: []string{"VCPUALLOC_MODE=cpu_id"}, want: capped(self, vcpu.CPUID)},
-			{name: "static, assigned", program: "static", env: []string{"VCPUALLOC_MODE=assigned"}, want: capped(self, vcpu.Assigned)},
-			{name: "pie", program: "pie", need: needLoader, want: self},
-			{name: "unoptimised", program: "unoptimised", want: self},
-			{name: "cgo", program: "cgo", want: libc},
-		} {
-			t.Run(toolchain+"/"+base.name, func(t *testing.T) {
-				p := programs[base.program]
-				p.env = append(p.env[:len(p.env):len(p.env)], "GOTOOLCHAIN="+toolchain)
-				base.build = &p
-				if got := checkRow(t, base); got.Go != toolchain {
-					t.Errorf("built with %s", got.Go)
-				}
-			})
-		}
 	}
 }

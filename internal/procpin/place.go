@@ -55,8 +55,10 @@ const (
 	// searchedOfP is how much of runtime.p is searched for its M, in bytes.
 	searchedOfP = 128
 
-	// offsetOfM is the offset of g.m; with a wrong one no P is found.
-	offsetOfM = 48
+	// OffsetOfM is the offset of g.m in bytes, the same since Go 1.4: two words
+	// of stack bounds, two stack guards, _panic and _defer come before. MOf tells
+	// whether it is right.
+	OffsetOfM = 48
 
 	// running is the status of a P that runs a goroutine (runtime2.go).
 	running = 1
@@ -66,10 +68,15 @@ const (
 // Words of the M that only look like pointers can fault.
 func candidatesHere() (offsets []uintptr) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	// A fault while pinned is fatal, so that what is read then must be an M. The
+	// thread, and with it the M, is this goroutine's own (onOtherThread).
+	m, ok := MOf(thisG())
+	if !ok {
+		return nil
+	}
 	for range 100 {
 		var words [searchedOfM / 8]uintptr
 		index := Pin()
-		m := thisM()
 		copyWords(&words[0], m, uintptr(len(words)))
 		Unpin()
 		offsets = offsets[:0]
@@ -106,8 +113,28 @@ func isP(address uintptr, index int, m uintptr) (is bool) {
 	return id == uint32(index) && status == running && slices.Contains(words[1:], m)
 }
 
-// thisM returns the address of the running thread's M.
-func thisM() uintptr
+// MOf returns g.m of the g at the given address, and false if no M is there: an
+// M leads by its first word, g0, back to itself. Any address may be read on the
+// way, so that a fault means no, too. The goroutine must stay on its thread.
+func MOf(g uintptr) (m uintptr, ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			m, ok = 0, false
+		}
+	}()
+	m = load(g + OffsetOfM)
+	return m, load(load(m)+OffsetOfM) == m
+}
+
+// load reads a word from any address, and faults where there is none.
+func load(address uintptr) (word uintptr) {
+	copyWords(&word, address, 1)
+	return word
+}
+
+// thisG returns the address of the running goroutine's g.
+func thisG() uintptr
 
 // copyWords copies count words from any address, and faults where there is none.
 //

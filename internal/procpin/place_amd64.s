@@ -1,11 +1,9 @@
 #include "textflag.h"
-#include "go_asm.h"
 
-// func thisM() uintptr
+// func thisG() uintptr
 // The wrapper of an assembly function leaves g in R14.
-TEXT ·thisM(SB), NOSPLIT, $0-8
-	MOVQ const_offsetOfM(R14), AX
-	MOVQ AX, ret+0(FP)
+TEXT ·thisG(SB), NOSPLIT, $0-8
+	MOVQ R14, ret+0(FP)
 	RET
 
 // func copyWords(to *uintptr, from, count uintptr)

@@ -1,10 +1,8 @@
 #include "textflag.h"
-#include "go_asm.h"
 
-// func thisM() uintptr
-TEXT ·thisM(SB), NOSPLIT, $0-8
-	MOVD const_offsetOfM(g), R0
-	MOVD R0, ret+0(FP)
+// func thisG() uintptr
+TEXT ·thisG(SB), NOSPLIT, $0-8
+	MOVD g, ret+0(FP)
 	RET
 
 // func copyWords(to *uintptr, from, count uintptr)

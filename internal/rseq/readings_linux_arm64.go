@@ -1,17 +1,13 @@
 package rseq
 
-import "unsafe"
+import "github.com/vcpualloc/vcpualloc/internal/procpin"
 
 // readThread takes the guard's readings of the running thread.
 func readThread() readings {
 	stored, g := threadG()
-	m := threadM()
-	g0 := *(*unsafe.Pointer)(m)
-	return readings{
-		storedG: stored,
-		g:       uintptr(g),
-		m:       uintptr(m),
-		mOfG0:   *(*uintptr)(unsafe.Add(g0, OffsetOfM)),
-		word:    threadPointer(),
+	r := readings{storedG: stored, g: uintptr(g), word: threadPointer()}
+	if m, ok := procpin.MOf(r.g); ok {
+		r.m = m
 	}
+	return r
 }

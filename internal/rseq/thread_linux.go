@@ -10,11 +10,12 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/procpin"
 )
 
-// OffsetOfM is the offset of g.m, the same since Go 1.4: two words of stack
-// bounds, two stack guards, _panic and _defer come before. checkSelf verifies it.
-const OffsetOfM = 48
+// OffsetOfM is the offset of g.m; the guard of Find verifies it.
+const OffsetOfM = procpin.OffsetOfM
 
 // alreadyRegistered is register's answer for a thread that has an area.
 const alreadyRegistered = 1 << 16
@@ -49,6 +50,12 @@ type slot struct {
 // end of an M, and the kernel may write the area until then.
 //
 //	len(slots) == len(free) + slots of threads
+//	len(slots) <= threads alive at once + 2*growSlots
+//
+// The second holds although the kernel gives the id of a dead thread to a new
+// one, for which tgkill then answers: byTID has one slot for each id, so that
+// every slot in use has a live thread of this process to show for it, until the
+// new thread registers, or dies.
 type areas struct {
 	mu            sync.Mutex
 	length        int // registered length in bytes
@@ -66,8 +73,8 @@ var threads areas
 // areaAlign is the alignment that every kernel so far takes, in bytes.
 const areaAlign = 64
 
-// firstSlots is how many slots the first growth makes; each later one doubles.
-const firstSlots = 64
+// growSlots is how many slots each growth makes.
+const growSlots = 64
 
 // take returns the index of a slot for the calling thread, which must be
 // locked to its goroutine and whose M is owner.
@@ -77,7 +84,7 @@ func (a *areas) take(owner unsafe.Pointer) (int32, error) {
 	if len(a.free) == 0 {
 		a.reclaim()
 		// Grow when the scan gave little, or every birth would scan again.
-		if len(a.free) <= len(a.slots)/4 {
+		if len(a.free) < growSlots/2 {
 			if err := a.grow(); err != nil && len(a.free) == 0 {
 				return 0, err
 			}
@@ -141,9 +148,9 @@ func (a *areas) reclaim() {
 	}
 }
 
-// grow makes as many slots again as there are, at least firstSlots.
+// grow makes growSlots more.
 func (a *areas) grow() error {
-	count := max(firstSlots, len(a.slots))
+	const count = growSlots
 	// Our words stand right before the area, so they cost one alignment.
 	align := max(areaAlign, a.align)
 	before := max(ownSize, align)

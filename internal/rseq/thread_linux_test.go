@@ -145,7 +145,7 @@ func TestTakeClearsTheArea(t *testing.T) {
 // TestReclaim fills all slots, most of them for threads that are gone.
 func TestReclaim(t *testing.T) {
 	a := &areas{length: MinLength}
-	dead := deadThreads(t, firstSlots-1)
+	dead := deadThreads(t, growSlots-1)
 	mine := a.settleAs(t, int32(unix.Getpid()), 0) // the main thread lives
 	for _, tid := range dead {
 		a.settleAs(t, tid, 0)
@@ -155,7 +155,7 @@ func TestReclaim(t *testing.T) {
 	}
 	a.settleAs(t, 1<<30, 0)
 	a.check(t)
-	if len(a.slots) != firstSlots {
+	if len(a.slots) != growSlots {
 		t.Errorf("%d slots: the dead threads' were not used again", len(a.slots))
 	}
 	if a.slots[mine].tid == 0 {
@@ -163,18 +163,53 @@ func TestReclaim(t *testing.T) {
 	}
 }
 
-// TestGrowth: slots that cannot be reclaimed double.
+// TestReusedThreadID is a slot whose thread died before the kernel gave its id to
+// another thread of this process, which has no area. The slot must not be lost.
+func TestReusedThreadID(t *testing.T) {
+	for _, registers := range []bool{true, false} {
+		a := &areas{length: MinLength}
+		id, die := make(chan int), make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // never unlocked: the thread ends
+			id <- unix.Gettid()
+			<-die
+		}()
+		tid := <-id
+		slot := a.settleAs(t, int32(tid), 0)
+		a.reclaim()
+		if a.slots[slot].tid == 0 {
+			t.Error("the slot was freed while the kernel knows its thread's id")
+		}
+		if registers {
+			a.settleAs(t, int32(tid), 0)
+			if a.slots[slot].tid != 0 {
+				t.Error("the thread has an area of its own, and the old one is not free")
+			}
+		}
+		close(die)
+		if tid != unix.Getpid() {
+			waitForEnd(t, tid)
+			a.reclaim()
+			if len(a.free) != len(a.slots) {
+				t.Errorf("%d of %d slots are free after the thread's end", len(a.free), len(a.slots))
+			}
+		}
+		a.check(t)
+	}
+}
+
+// TestGrowth: the slots are never many more than the threads.
 func TestGrowth(t *testing.T) {
 	a := &areas{length: 33}
-	for range 3 * firstSlots {
+	for count := 1; count <= 3*growSlots; count++ {
 		index, err := a.take(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a.slots[index].tid = int32(unix.Getpid())
-	}
-	if len(a.slots) != 4*firstSlots {
-		t.Errorf("%d slots for %d threads", len(a.slots), 3*firstSlots)
+		if len(a.slots) > count+2*growSlots {
+			t.Fatalf("%d slots for %d threads", len(a.slots), count)
+		}
 	}
 	at := make(map[unsafe.Pointer]bool)
 	for _, s := range a.slots {
@@ -197,7 +232,7 @@ func TestNoMemoryForAreas(t *testing.T) {
 // must be those of the threads alive at a time, and some.
 func TestThreadsComeAndGo(t *testing.T) {
 	g := needKernel(t)
-	const births, alive, most = 3000, 40, 4 * firstSlots
+	const births, alive, most = 3000, 40, 4 * growSlots
 	before := ReadThreadStats()
 	limit := make(chan struct{}, alive)
 	var all sync.WaitGroup

@@ -14,5 +14,5 @@ func main() {
 	if C.one() != 1 {
 		panic("C is not what it was")
 	}
-	os.Exit(report.Main())
+	os.Exit(report.Main(nil))
 }

@@ -3,7 +3,6 @@ package report
 import (
 	"math/rand/v2"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/alloc"
@@ -11,15 +10,15 @@ import (
 
 // playBlocks allocates blocks, marks them, and hands most of them to other
 // players, who check the mark and free them.
-func playBlocks(duration time.Duration) (Game, error) {
+func playBlocks(t *table) (Game, error) {
 	allocator, err := alloc.New(alloc.Options{Name: "blocks"})
 	if err != nil {
 		return Game{}, err
 	}
 	defer allocator.Close()
-	var g game
-	table := make([]atomic.Pointer[block], 512)
-	g.play(duration, func(me uint32, random *rand.Rand) {
+	g := game{table: t}
+	places := make([]atomic.Pointer[block], 512)
+	g.play(func(me uint32, random *rand.Rand) {
 		bytes, err := allocator.Alloc(sizes[random.IntN(len(sizes))])
 		if err != nil {
 			g.violated("no memory: %v", err)
@@ -30,12 +29,12 @@ func playBlocks(duration time.Duration) (Game, error) {
 			g.violated("a new block of %d bytes at %p is not zero, or has two owners", len(bytes), &bytes[0])
 			return
 		}
-		if theirs := table[random.IntN(len(table))].Swap(mine); theirs != nil {
+		if theirs := places[random.IntN(len(places))].Swap(mine); theirs != nil {
 			g.free(allocator, theirs)
 		}
 	})
-	for i := range table {
-		if b := table[i].Load(); b != nil {
+	for i := range places {
+		if b := places[i].Load(); b != nil {
 			g.free(allocator, b)
 		}
 	}

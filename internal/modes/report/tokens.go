@@ -20,8 +20,16 @@ const (
 	maxViolations = 5
 )
 
+// table is where both games are played.
+type table struct {
+	duration  time.Duration // of each game
+	lent      chan<- func() // nil, or the threads of somebody else
+	lentTurns atomic.Int64
+}
+
 // game is the common part of both.
 type game struct {
+	*table
 	end        time.Time
 	rounds     atomic.Int64
 	mu         sync.Mutex
@@ -38,23 +46,44 @@ func (g *game) violated(format string, args ...any) {
 	g.over.Store(len(g.violations) >= maxViolations)
 }
 
+// roundsOfATurn is how many rounds a player plays at a stretch.
+const roundsOfATurn = 100
+
 // play lets all players play rounds until the end.
-func (g *game) play(duration time.Duration, round func(me uint32, random *rand.Rand)) {
-	g.end = time.Now().Add(duration)
+func (g *game) play(round func(me uint32, random *rand.Rand)) {
+	g.end = time.Now().Add(g.duration)
 	var all sync.WaitGroup
 	for number := range uint32(players) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(number), 0))
-			for time.Now().Before(g.end) && !g.over.Load() {
-				for range 100 {
+			turn := func() {
+				for range roundsOfATurn {
 					round(number+1, random)
 				}
-				g.rounds.Add(100)
+			}
+			for time.Now().Before(g.end) && !g.over.Load() {
+				if g.lent != nil && number%2 == 1 {
+					g.lend(turn)
+				} else {
+					turn()
+				}
+				g.rounds.Add(roundsOfATurn)
 				runtime.Gosched()
 			}
 		})
 	}
 	all.Wait()
+}
+
+// lend has somebody else's thread take a turn.
+func (g *game) lend(turn func()) {
+	done := make(chan struct{})
+	g.lent <- func() {
+		defer close(done)
+		turn()
+	}
+	<-done
+	g.lentTurns.Add(1)
 }
 
 func (g *game) result() Game { return Game{g.rounds.Load(), g.violations} }
@@ -67,7 +96,7 @@ type token struct {
 
 // playTokens hands tokens round through a stack, which must neither give one to
 // two players nor lose one.
-func playTokens(duration time.Duration) (Game, error) {
+func playTokens(t *table) (Game, error) {
 	stack, err := rseqcs.NewStack("tokens", []rseqcs.Capacity{{Initial: 8, Max: tokenCount}})
 	if err != nil {
 		return Game{}, err
@@ -78,8 +107,8 @@ func playTokens(duration time.Duration) (Game, error) {
 	for i := range tokens {
 		rest <- &tokens[i]
 	}
-	var g game
-	g.play(duration, func(me uint32, random *rand.Rand) {
+	g := game{table: t}
+	g.play(func(me uint32, random *rand.Rand) {
 		mine := (*token)(stack.Pop(0))
 		if mine == nil {
 			select {
