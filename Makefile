@@ -3,13 +3,18 @@
 GO      ?= go
 SUDO    ?= $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 STRESS  ?= 2s
-CORE    := ./vcpu ./rseqcs ./arena ./alloc ./internal/...
+
+# Go releases that "make toolchains" builds with, besides the one that runs it:
+# go1.25 is its newest patch. The go command downloads them; empty for none.
+TOOLCHAINS ?= go1.25 go1.27
+# Without internal/modes, which chooses how its programs are built by itself.
+CORE    := ./vcpu ./rseqcs ./arena ./alloc $(addprefix ./internal/,osmem procpin regcall rseq)
 HEAPS   := ./rseqcs ./arena ./alloc
 STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes stalled gomem outside test-kernels generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains threads stalled gomem outside test-kernels generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +23,14 @@ run: ## the features of this machine, and the comparison with make, sync.Pool an
 	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
 	@$(STATIC) $(GO) run ./bench run -time 400ms
 
-test: deps vet portable static cgo race modes stalled gomem outside ## everything that is tested on one machine
+test: deps vet portable static cgo race modes toolchains stalled gomem outside ## everything that is tested on one machine
 	@echo "all tests passed"
 
-deps: ## install what the tests need and is missing: redis-tools, gcc
+deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools
 	@missing=""; \
 	command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing="redis-tools"; \
 	command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || missing="$$missing gcc libc6-dev"; \
+	command -v musl-gcc >/dev/null || missing="$$missing musl-tools"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing $$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy $$missing; \
@@ -57,6 +63,9 @@ modes: ## the lower tiers
 	VCPUALLOC_MODE=cpu_id $(STATIC) $(GO) test $(HEAPS) -count=1 -timeout 10m
 	VCPUALLOC_MODE=assigned $(STATIC) $(GO) test $(HEAPS) -count=1 -timeout 10m
 	VCPUALLOC_MODE=assigned $(CGO) $(GO) test -race $(HEAPS) -count=1 -timeout 10m
+
+toolchains: ## programs built with other Go releases, which are downloaded
+	VCPUALLOC_TOOLCHAINS="$(TOOLCHAINS)" $(GO) test ./internal/modes -run TestToolchains -v -count=1 -timeout 10m
 
 stalled: ## the sections with delays between their steps
 	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner|Point|Capped' -count=1 -timeout 10m -args -stress $(STRESS)
