@@ -14,7 +14,7 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains threads stalled gomem outside test-kernels generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains threads stalled gomem outside stepper test-kernels generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ gomem: ## the heap on Go memory, as on systems without mmap
 
 outside: ## the benchmark program and the examples
 	$(STATIC) $(GO) test ./bench/... ./examples/... -count=1 -timeout 10m
+
+stepper: ## interrupt every instruction of every section, and report
+	$(STATIC) $(GO) run ./internal/stepper
+	$(CGO) $(GO) run ./internal/stepper
 
 test-kernels: ## the tests on other kernels, in QEMU
 	$(GO) run ./internal/guests

@@ -1,0 +1,194 @@
+//go:build amd64 || arm64
+
+package main
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// spins is how many times longer than the whole operation takes a victim must
+// have spun to count as one that was interrupted there, and not on the way.
+const spins = 5
+
+// spinTries bounds how often a victim that was interrupted on the way is sent
+// again. It comes there within microseconds.
+const spinTries = 100
+
+// notAborted is how much CPU time a victim that still spins after a preemption has
+// had since, when it counts as not aborted. The kernel adds it up in ticks of up
+// to 10 ms.
+const notAborted = 15 * time.Millisecond
+
+// spinThere lets the victim run up to the place and spin there until another
+// thread has had its CPU. Inside of a section it is then at the abort label: it
+// was never stopped before.
+func (a *attempt) spinThere() (ok bool, err error) {
+	alone, err := a.timeAlone()
+	if err != nil {
+		return false, err
+	}
+	for range spinTries {
+		if a.begun, err = a.again(); err != nil {
+			return false, err
+		}
+		spun, err := a.spin(spins * alone)
+		if err != nil {
+			return false, err
+		}
+		if spun >= spins*alone {
+			return true, a.lookThere()
+		}
+		if err := a.giveUp(); err != nil {
+			return false, err
+		}
+	}
+	a.aborted = false
+	a.fault("in %d tries it never spun for %v there: nothing was shown", spinTries, spins*alone)
+	return false, nil
+}
+
+// timeAlone returns the CPU time of the operation without an interruption.
+func (a *attempt) timeAlone() (time.Duration, error) {
+	begin, err := a.cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	if _, own, err := a.tracee.run(); err != nil || !own {
+		return 0, errors.Join(err, a.removeAll())
+	}
+	end, err := a.cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	return end - begin, nil
+}
+
+// spin sends the victim to the place, lets it spin there for some CPU time, and
+// has another thread take its CPU. It returns how long the victim has spun; it is
+// stopped then.
+func (a *attempt) spin(least time.Duration) (spun time.Duration, err error) {
+	begin, err := a.cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	switches, err := a.involuntarySwitches()
+	if err != nil {
+		return 0, err
+	}
+	original, err := a.patch(a.place.address, spin)
+	if err != nil {
+		return 0, err
+	}
+	if a.place.inside {
+		if err := a.plant(a.section.Abort); err != nil {
+			return 0, err
+		}
+	}
+	if err := a.resume(unix.PTRACE_CONT, 0); err != nil {
+		return 0, err
+	}
+	if err := a.letSpin(begin + least); err != nil {
+		return 0, err
+	}
+	if _, err := a.patch(a.place.address, original); err != nil {
+		return 0, err
+	}
+	end, err := a.cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	after, err := a.involuntarySwitches()
+	if after == switches {
+		return 0, err // aborted, but not by a preemption
+	}
+	return end - begin, err
+}
+
+// letSpin waits until the victim has had so much CPU time, has another thread
+// take its CPU, and stops it. Something else may be faster.
+func (a *attempt) letSpin(until time.Duration) error {
+	for {
+		trapped, err := a.trapsWithin(200 * time.Microsecond)
+		if err != nil {
+			return err
+		}
+		if trapped {
+			return a.atAbort()
+		}
+		if now, err := a.cpuTime(); err != nil {
+			return err
+		} else if now >= until {
+			break
+		}
+	}
+	// The thread that answers has but this CPU.
+	if _, err := a.line.ask(askLook, 0); err != nil {
+		return err
+	}
+	return a.stopSpinning()
+}
+
+// stopSpinning stops the victim: inside of a section behind the abort label, to
+// which the preemption must have sent it, outside of it where it spins on.
+func (a *attempt) stopSpinning() error {
+	if a.place.inside {
+		if aborted, err := a.waitForAbort(); err != nil || aborted {
+			return err
+		}
+		a.aborted = false
+		a.fault("a preemption has not aborted it: it spins on")
+		if err := a.removeAll(); err != nil {
+			return err
+		}
+	}
+	address, err := a.halt()
+	if address != a.place.address {
+		a.fault("it spun at %#x", address)
+	}
+	return err
+}
+
+// waitForAbort waits until the victim comes to the abort label, or has had the
+// CPU for long enough to have come there.
+func (a *attempt) waitForAbort() (bool, error) {
+	begin, err := a.cpuTime()
+	if err != nil {
+		return false, err
+	}
+	for {
+		trapped, err := a.trapsWithin(time.Millisecond)
+		if err != nil {
+			return false, err
+		}
+		if trapped {
+			return true, a.atAbort()
+		}
+		if now, err := a.cpuTime(); err != nil || now-begin > notAborted {
+			return false, err
+		}
+	}
+}
+
+// atAbort takes the victim past the abort label, where it has stopped.
+func (a *attempt) atAbort() error {
+	a.wanted, a.hits = 1, 1
+	if _, own, err := a.settle(); err != nil || own {
+		return errors.Join(errors.New("a spinning victim came to the end"), err)
+	}
+	_, err := a.step(0)
+	return err
+}
+
+// giveUp ends a run that has shown nothing.
+func (a *attempt) giveUp() error {
+	for a.returned = false; !a.returned; {
+		if err := a.runOn(); err != nil {
+			return err
+		}
+	}
+	a.hits, a.wanted, a.returned, a.faults = 0, 0, false, nil
+	return nil
+}

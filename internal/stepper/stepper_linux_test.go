@@ -1,0 +1,81 @@
+//go:build (amd64 || arm64) && !race
+
+// The program is built without the race detector, so under it nothing is other
+// than without.
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vcpualloc/vcpualloc/vcpu"
+)
+
+// build builds the program and returns its path. An empty overlay is none.
+func build(t *testing.T, cgo, overlay string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stepper")
+	command := exec.Command("go", "build", "-buildvcs=false", "-overlay="+overlay, "-o", path, ".")
+	command.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "GOWORK=off")
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, output)
+	}
+	return path
+}
+
+// step runs the program in some modes, or in all, and returns its report, and whether it found no fault.
+func step(t *testing.T, path string, modes ...string) (report string, right bool) {
+	t.Helper()
+	const limit = 5 * time.Minute
+	soon, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	output, err := exec.CommandContext(soon, path, modes...).CombinedOutput()
+	if soon.Err() != nil {
+		t.Fatalf("not done after %v:\n%s", limit, output)
+	}
+	return string(output), err == nil
+}
+
+// TestEveryInstruction runs the program on areas of ours and on those of libc.
+func TestEveryInstruction(t *testing.T) {
+	for _, way := range []struct{ name, cgo, owner string }{{"static", "0", "self"}, {"cgo", "1", "libc"}} {
+		t.Run(way.name, func(t *testing.T) {
+			if way.cgo == "1" {
+				needCompiler(t)
+			}
+			report, right := step(t, build(t, way.cgo, ""))
+			t.Logf("\n%s", report)
+			if !right {
+				t.Fatal("a section does not do what it must when it is interrupted")
+			}
+			if strings.Contains(report, errRefused.Error()) || strings.Contains(report, vcpu.Assigned.String()+" does") {
+				return // the report says why
+			}
+			for _, mode := range []string{"mm_cid", "cpu_id"} {
+				stepped := strings.Contains(report, mode+", areas of "+way.owner)
+				if said := strings.Contains(report, mode+" does not run here"); stepped == said {
+					t.Errorf("%s with areas of %s: stepped %v", mode, way.owner, stepped)
+				}
+			}
+		})
+	}
+}
+
+// needCompiler skips the test where no C program can be built.
+func needCompiler(t *testing.T) {
+	t.Helper()
+	output, err := exec.Command("go", "env", "CC").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := strings.Fields(string(output))[0]
+	if _, err := exec.LookPath(compiler); err != nil {
+		t.Skipf("there is no C compiler: %v", err)
+	}
+}
