@@ -228,15 +228,21 @@ func TestNoMemoryForAreas(t *testing.T) {
 	}
 }
 
-// TestThreadsComeAndGo lets thousands of threads register and die. The areas
-// must be those of the threads alive at a time, and some.
+// TestThreadsComeAndGo lets many threads register and die. The areas must be
+// those of the threads alive at a time and some; no two of these threads may have
+// one area; and every area stays mapped for good.
 func TestThreadsComeAndGo(t *testing.T) {
 	g := needKernel(t)
-	const births, alive, most = 3000, 40, 4 * growSlots
+	births := 100_000
+	if g.Owner == Libc {
+		births = 5000 // we only read what it has
+	}
+	const alive = 40
 	before := ReadThreadStats()
 	limit := make(chan struct{}, alive)
 	var all sync.WaitGroup
 	var usable atomic.Int64
+	var holders sync.Map // by area
 	for range births {
 		limit <- struct{}{}
 		all.Go(func() {
@@ -245,12 +251,18 @@ func TestThreadsComeAndGo(t *testing.T) {
 			if EnsureThread() && int32(Field(OffsetCPUID)) >= 0 {
 				usable.Add(1)
 			}
+			area := areaHere(g)
+			if other, twice := holders.LoadOrStore(area, unix.Gettid()); twice {
+				t.Errorf("the area %#x of thread %d is that of thread %v, too", area, unix.Gettid(), other)
+			}
+			runtime.Gosched()
+			holders.Delete(area)
 		})
 	}
 	all.Wait()
 	after := ReadThreadStats()
 	t.Logf("before %+v, after %+v", before, after)
-	if usable.Load() != births {
+	if int(usable.Load()) != births {
 		t.Errorf("%d of %d threads can run sections", usable.Load(), births)
 	}
 	if g.Owner == Libc {
@@ -260,19 +272,43 @@ func TestThreadsComeAndGo(t *testing.T) {
 		return
 	}
 	// A goroutine may get a thread that another one has registered and unlocked.
-	if n := after.Registrations - before.Registrations; n < births*9/10 || n > births {
+	if n := int(after.Registrations - before.Registrations); n < births*9/10 || n > births {
 		t.Errorf("%d registrations for %d threads", n, births)
 	}
-	if after.Areas > max(most, before.Areas) {
+	if most := max(before.Areas, alive+2*growSlots); after.Areas > most {
 		t.Errorf("%d areas, want at most %d for %d threads at a time", after.Areas, most, alive)
 	}
 	threads.check(t)
+	checkMapped(t, &threads)
+}
+
+// areaHere returns the address of the running thread's area.
+func areaHere(g *Ground) uintptr {
+	if g.Owner == Libc {
+		return threadPointer() + g.LibcOffset
+	}
+	return threadWord()
+}
+
+// checkMapped checks that the kernel can write to every area ever made: mincore(2)
+// answers ENOMEM for an OS page that is not mapped.
+func checkMapped(t *testing.T, a *areas) {
+	t.Helper()
+	size := uintptr(unix.Getpagesize())
+	for index := range a.slots {
+		page := uintptr(a.area(int32(index))) &^ (size - 1)
+		var resident byte
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, page, size, uintptr(unsafe.Pointer(&resident))); errno != 0 {
+			t.Errorf("area %d, OS page %#x: %v", index, page, errno)
+		}
+	}
 }
 
 // TestEnsureThreadOnManyThreads has many threads alive at once.
 func TestEnsureThreadOnManyThreads(t *testing.T) {
 	g := needKernel(t)
 	const count = 300
+	before := ReadThreadStats()
 	areas := make([]uintptr, count)
 	var ready, all sync.WaitGroup
 	ready.Add(count)
@@ -283,10 +319,7 @@ func TestEnsureThreadOnManyThreads(t *testing.T) {
 			if !EnsureThread() || !EnsureThread() {
 				t.Error("the thread cannot register")
 			}
-			areas[i] = threadWord()
-			if g.Owner == Libc {
-				areas[i] = threadPointer() + g.LibcOffset
-			}
+			areas[i] = areaHere(g)
 			ready.Done()
 			ready.Wait()
 			if int32(Field(OffsetCPUID)) < 0 {
@@ -301,6 +334,9 @@ func TestEnsureThreadOnManyThreads(t *testing.T) {
 			t.Errorf("area %#x, of two threads: %v", area, seen[area])
 		}
 		seen[area] = true
+	}
+	if after := ReadThreadStats(); after.Areas > before.Areas+count+2*growSlots {
+		t.Errorf("%d areas for %d more threads; there were %d", after.Areas, count, before.Areas)
 	}
 	threads.check(t)
 }
