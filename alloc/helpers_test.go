@@ -86,8 +86,8 @@ func checkQuiet(t testing.TB, a *Allocator, live int) {
 	if s.Live != int64(live) {
 		t.Fatalf("%d bytes live, want %d", s.Live, live)
 	}
-	if sum := s.Live + s.CachedVCPU + s.CachedTransfer + s.CachedCentral + s.Tails + s.PageHeapFree; s.Backed != sum {
-		t.Fatalf("%d bytes backed, but the parts make %d", s.Backed, sum)
+	if sum := s.Live + s.CachedVCPU + s.CachedTransfer + s.CachedCentral + s.Tails + s.PageHeapFree; s.Backed+s.Gone != sum {
+		t.Fatalf("%d bytes backed and gone, but the parts make %d", s.Backed+s.Gone, sum)
 	}
 	if s.Limit > 0 && s.Backed > s.Limit {
 		t.Fatalf("%d bytes backed, above the limit of %d", s.Backed, s.Limit)

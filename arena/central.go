@@ -12,10 +12,11 @@ import (
 //	objects of all spans of the class = given + the sum of span.free
 //
 // A span with no free object is in no list; one with all of them free goes back
-// to the page heap.
+// to the page heap. Objects come from the fullest spans, so that the others have
+// a chance to become empty.
 type central struct {
 	mu      sync.Mutex
-	partial spanList
+	partial fullness
 	spans   int64 // spans of the class
 	given   int64 // objects outside: with the program, in magazines, in the transfer cache
 	_       [64]byte
@@ -27,7 +28,7 @@ func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
 	c := &h.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.partial.first == 0 {
+	if c.partial.fullest() == 0 {
 		c.mu.Unlock()
 		page, err := h.newSpan(class)
 		c.mu.Lock()
@@ -35,13 +36,13 @@ func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
 		case err == nil:
 			c.spans++
 			c.partial.push(&h.spans, page)
-		case c.partial.first == 0:
+		case c.partial.fullest() == 0:
 			return 0, err
 		}
 	}
 	n := 0
-	for n < len(into) && c.partial.first != 0 {
-		n += h.takeFrom(c, c.partial.first, into[n:])
+	for n < len(into) && c.partial.fullest() != 0 {
+		n += h.takeFrom(c, c.partial.fullest(), into[n:])
 	}
 	c.given += int64(n)
 	return n, nil
@@ -65,6 +66,7 @@ func (h *Heap) newSpan(class uint8) (page uint32, err error) {
 // span with its last one.
 func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) {
 	s := h.spans.at(page)
+	before := s.free
 	size := uintptr(ClassSize(s.class))
 	start := h.addressOf(page)
 	bitmap := h.spans.bitmap(page, classes[s.class].perSpan)
@@ -72,7 +74,11 @@ func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) 
 		for bitmap[word] != 0 && n < len(into) {
 			bit := bits.TrailingZeros64(bitmap[word])
 			bitmap[word] &^= 1 << bit
-			into[n] = unsafe.Add(start, uintptr(word*64+bit)*size)
+			offset := uintptr(word*64+bit) * size
+			if s.gone > 0 {
+				h.revive(page, offset, size)
+			}
+			into[n] = unsafe.Add(start, offset)
 			n++
 		}
 		if n == len(into) {
@@ -80,8 +86,11 @@ func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) 
 		}
 	}
 	s.free -= uint32(n)
+	s.touched = true
 	if s.free == 0 {
-		c.partial.remove(&h.spans, page)
+		c.partial.remove(&h.spans, page, before)
+	} else {
+		c.partial.refile(&h.spans, page, before)
 	}
 	return n
 }
@@ -118,16 +127,28 @@ func (h *Heap) giveTo(c *central, class uint8, object unsafe.Pointer) bool {
 	}
 	*word |= 1 << (index % 64)
 	c.given--
+	s.touched = true
 	s.free++
-	if s.free == 1 {
+	switch {
+	case s.free == k.perSpan:
+		c.partial.remove(&h.spans, page, s.free-1)
+		h.freeSpan(c, page)
+	case s.free == 1:
 		c.partial.push(&h.spans, page)
-	}
-	if s.free == k.perSpan {
-		c.partial.remove(&h.spans, page)
-		c.spans--
-		s.state = spanNone
-		h.pageMap.clear(page, k.pages)
-		h.pages.release(page, true)
+	default:
+		c.partial.refile(&h.spans, page, s.free-1)
 	}
 	return true
+}
+
+// freeSpan gives a span whose objects are all free, and which is in no list any
+// more, back to the page heap.
+func (h *Heap) freeSpan(c *central, page uint32) {
+	s := h.spans.at(page)
+	pages := classes[s.class].pages
+	c.spans--
+	gone := h.forgetGone(page)
+	s.state = spanNone
+	h.pageMap.clear(page, pages)
+	h.pages.release(page, pages-gone/piecesPerPage, true)
 }

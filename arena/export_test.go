@@ -29,6 +29,7 @@ func newSpanTable(t testing.TB, pages uint32) *spanTable {
 	table := new(spanTable)
 	table.records = reserveRange(t, uintptr(pages)*unsafe.Sizeof(span{}))
 	table.bitmaps = reserveRange(t, uintptr(pages)*bitmapBytes)
+	table.gone = reserveRange(t, uintptr(pages))
 	return table
 }
 

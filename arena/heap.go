@@ -29,6 +29,7 @@ type Heap struct {
 	spans         spanTable
 	pages         pageHeap
 	large         largeStats
+	gone          goneStats
 	draining      sync.Mutex // reclaim, one at a time
 	transfer      [classCount]transfer
 	central       [classCount]central
@@ -89,6 +90,9 @@ func (h *Heap) reserve(name string, size uintptr) (err error) {
 	if h.spans.bitmaps, err = osmem.Reserve(roundUp(pages*bitmapBytes), name+" bitmaps"); err != nil {
 		return err
 	}
+	if h.spans.gone, err = osmem.Reserve(roundUp(pages), name+" gone"); err != nil {
+		return err
+	}
 	// Free looks into the page map for any address of the range.
 	if err = h.pageMapMemory.Back(h.pageMapMemory.Size); err != nil {
 		return err
@@ -125,7 +129,7 @@ func magazines(limit int64) []rseqcs.Capacity {
 
 // unmap gives all ranges back.
 func (h *Heap) unmap() error {
-	return errors.Join(h.pages.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap())
+	return errors.Join(h.pages.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap(), h.spans.gone.Unmap())
 }
 
 // Close gives all memory of the heap back to the system, blocks in use too. No

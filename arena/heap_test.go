@@ -124,8 +124,8 @@ func checkQuiet(t *testing.T, h *Heap, live int64) {
 	if s.Live != live {
 		t.Fatalf("%d bytes live, want %d", s.Live, live)
 	}
-	if sum := s.Live + s.CachedVCPU + s.CachedTransfer + s.CachedCentral + s.Tails + s.PageHeapFree; s.Backed != sum {
-		t.Fatalf("%d bytes backed, but the parts make %d: %+v", s.Backed, sum, *s)
+	if sum := s.Live + s.CachedVCPU + s.CachedTransfer + s.CachedCentral + s.Tails + s.PageHeapFree; s.Backed+s.Gone != sum {
+		t.Fatalf("%d bytes backed, but the parts make %d", s.Backed+s.Gone, sum)
 	}
 	if s.Limit > 0 && s.Backed > s.Limit {
 		t.Fatalf("%d bytes backed, above the limit of %d", s.Backed, s.Limit)

@@ -15,7 +15,7 @@ func (h *Heap) CheckInvariants() error {
 		return err
 	}
 	var found [classCount]census
-	var largeBlocks, largePages int64
+	var largeBlocks, largePages, gone int64
 	for page := uint32(firstPage); page < h.pages.top; {
 		s := h.spans.at(page)
 		var err error
@@ -24,6 +24,7 @@ func (h *Heap) CheckInvariants() error {
 			err = h.checkEntries(page, s.pages, func(uint32) rseqcs.PageEntry { return 0 })
 		case spanSmall:
 			found[s.class].add(s)
+			gone += int64(s.gone)
 			err = h.checkSmall(page, s)
 		case spanLarge:
 			largeBlocks, largePages = largeBlocks+1, largePages+int64(s.pages)
@@ -43,6 +44,9 @@ func (h *Heap) CheckInvariants() error {
 	}
 	if blocks, bytes := h.large.blocks.Load(), h.large.bytes.Load(); blocks != largeBlocks || bytes != largePages<<pageShift {
 		return fmt.Errorf("%d large blocks of %d pages are counted as %d of %d bytes", largeBlocks, largePages, blocks, bytes)
+	}
+	if counted := h.gone.pieces.Load(); counted != gone {
+		return fmt.Errorf("%d pieces are gone, %d are counted", gone, counted)
 	}
 	for class := 1; class < classCount; class++ {
 		if err := h.checkClass(uint8(class), &found[class]); err != nil {
@@ -85,10 +89,33 @@ func (h *Heap) checkSmall(page uint32, s *span) error {
 	if ones := countOnes(bitmap); ones != s.free || ones >= c.perSpan {
 		return fmt.Errorf("page %d: %d ones for %d free objects of %d", page, ones, s.free, c.perSpan)
 	}
+	if err := h.checkGone(page, s, bitmap); err != nil {
+		return err
+	}
 	if rest := c.perSpan % 64; rest != 0 && bitmap[len(bitmap)-1]>>rest != 0 {
 		return fmt.Errorf("page %d: a bit is set behind the last of %d objects", page, c.perSpan)
 	}
 	return h.checkEntries(page, s.pages, func(i uint32) rseqcs.PageEntry { return rseqcs.EntryOf(s.class, i) })
+}
+
+// checkGone checks that every object on a piece that is gone is free.
+func (h *Heap) checkGone(page uint32, s *span, bitmap []uint64) error {
+	c := &classes[s.class]
+	gone := uint16(0)
+	for i := range uintptr(c.pages * piecesPerPage) {
+		if !h.spans.isGone(uintptr(page)*piecesPerPage + i) {
+			continue
+		}
+		gone++
+		first, end := i*pieceSize/uintptr(c.size), (i*pieceSize+pieceSize+uintptr(c.size)-1)/uintptr(c.size)
+		if !allOnes(bitmap, first, min(end, uintptr(c.perSpan))) {
+			return fmt.Errorf("page %d: piece %d is gone, and objects on it are in use", page, i)
+		}
+	}
+	if gone != s.gone {
+		return fmt.Errorf("page %d: %d pieces are gone, %d are counted", page, gone, s.gone)
+	}
+	return nil
 }
 
 // checkClass checks the central list and the transfer cache of a class.
@@ -97,14 +124,21 @@ func (h *Heap) checkClass(class uint8, found *census) error {
 	if c.spans != found.spans || c.given+found.free != found.spans*int64(classes[class].perSpan) {
 		return fmt.Errorf("%d spans with %d free objects are counted as %d with %d objects given", found.spans, found.free, c.spans, c.given)
 	}
-	listed, err := c.partial.checkInvariants(&h.spans, func(page uint32, s *span) error {
-		if s.state != spanSmall || s.class != class || s.free == 0 {
-			return fmt.Errorf("page %d is listed: state %d, class %d, %d free objects", page, s.state, s.class, s.free)
+	listed := int64(0)
+	for list := range c.partial.lists {
+		count, err := c.partial.lists[list].checkInvariants(&h.spans, func(page uint32, s *span) error {
+			if s.state != spanSmall || s.class != class || s.free == 0 || c.partial.listOf(&h.spans, page, s.free) != list {
+				return fmt.Errorf("page %d is in list %d: state %d, class %d, %d free objects", page, list, s.state, s.class, s.free)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		if occupied := c.partial.occupied>>list&1 != 0; occupied != (count > 0) {
+			return fmt.Errorf("list %d has %d spans, occupied: %t", list, count, occupied)
+		}
+		listed += count
 	}
 	if listed != found.listed {
 		return fmt.Errorf("%d spans have free objects, %d are listed", found.listed, listed)

@@ -141,14 +141,14 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	return first, nil
 }
 
-// release takes back a run that alloc returned. dirty is false only if nothing
-// was written to it.
-func (h *pageHeap) release(first uint32, dirty bool) {
+// release takes back a run that alloc returned, of which at most resident pages
+// take memory. dirty is false only if nothing was written to it.
+func (h *pageHeap) release(first, resident uint32, dirty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pages := h.spans.at(first).pages
 	h.used -= int64(pages)
-	h.put(first, span{pages: pages, resident: pages, dirty: dirty})
+	h.put(first, span{pages: pages, resident: min(resident, pages), dirty: dirty})
 }
 
 // put joins a run, of which it is told pages, resident, dirty and stuck, with

@@ -159,7 +159,7 @@ func (m *pageModel) release(i int) {
 		clear(m.taken[run.first : run.first+run.pages])
 	}
 	m.used -= int64(run.pages)
-	m.heap.release(run.first, run.stamp != 0)
+	m.heap.release(run.first, run.pages, run.stamp != 0)
 }
 
 // releaseAll checks that free memory alone is returned, and all of it.
@@ -296,7 +296,7 @@ func TestPageHeapAwaits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.release(first, true)
+			h.release(first, h.spans.at(first).pages, true)
 			h.mu.Lock()
 			s := *h.take(first)
 			h.resident += int64(s.resident)

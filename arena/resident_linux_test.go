@@ -52,7 +52,7 @@ func TestPageHeapResident(t *testing.T) {
 			runs = append(runs, first)
 		} else if len(runs) > 0 {
 			i := random.IntN(len(runs))
-			h.release(runs[i], true)
+			h.release(runs[i], h.spans.at(runs[i]).pages, true)
 			runs[i] = runs[len(runs)-1]
 			runs = runs[:len(runs)-1]
 		}

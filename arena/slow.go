@@ -114,7 +114,7 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 	h.large.blocks.Add(-1)
 	h.large.bytes.Add(-int64(s.pages) << pageShift)
 	s.state = spanNone
-	h.pages.release(page, true)
+	h.pages.release(page, s.pages, true)
 	return true
 }
 
@@ -160,10 +160,12 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 	}
 }
 
-// Trim returns the memory of free pages to the system until more says no, after
-// it has moved what the caches hold back to the spans. It returns how many bytes
-// that were.
+// Trim moves what the caches hold back to the spans, and returns the memory of
+// free pages and of the free OS pages of partly used spans to the system, until
+// more says no. It returns how many bytes that were.
 func (h *Heap) Trim(more func() bool) int64 {
 	h.reclaim(0)
-	return h.pages.trim(more) << pageShift
+	released := h.pages.trim(more) << pageShift
+	swept, _ := h.sweep(true, more)
+	return released + swept
 }

@@ -22,6 +22,7 @@ const (
 // central list's lock of its class while it is small.
 //
 //	small: free = number of ones in its bitmap <= perSpan
+//	       gone = number of ones in its gone bits; every object on such a piece is free
 //	free:  resident <= pages, and the record of the last page names the first in head
 type span struct {
 	pages      uint32
@@ -31,16 +32,17 @@ type span struct {
 	resident   uint32 // free: pages that may take memory, at the most
 	state      spanState
 	class      uint8
-	dirty      bool // free: some byte may not be zero
-	stuck      bool // free: the system did not take all of its memory
-	_          [4]byte
+	dirty      bool   // free: some byte may not be zero
+	stuck      bool   // free: the system did not take all of its memory
+	touched    bool   // small: objects came or went since the last sweep
+	gone       uint16 // small: pieces whose memory was returned to the system
 }
 
-// spanTable holds a record for every page, and a bit for every eight bytes of
-// every page: one for a free object. Records and bits of pages that were never
-// used are never touched.
+// spanTable holds for every page a record, a bit for every eight bytes, one for a
+// free object, and a byte with a bit for each piece that is gone. What is for
+// pages that were never used is never touched.
 type spanTable struct {
-	records, bitmaps osmem.Range
+	records, bitmaps, gone osmem.Range
 }
 
 func (t *spanTable) at(page uint32) *span {
@@ -58,7 +60,10 @@ func (t *spanTable) back(pages uint32) error {
 	if err := t.records.Back(uintptr(pages) * unsafe.Sizeof(span{})); err != nil {
 		return err
 	}
-	return t.bitmaps.Back(uintptr(pages) * bitmapBytes)
+	if err := t.bitmaps.Back(uintptr(pages) * bitmapBytes); err != nil {
+		return err
+	}
+	return t.gone.Back(uintptr(pages))
 }
 
 // setAll sets the bits of all objects.

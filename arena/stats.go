@@ -19,7 +19,7 @@ type ClassStats struct {
 // allocate and free, each number is right for some moment of the call, and
 // their sums are off by what moved meanwhile.
 //
-//	Backed = Live + CachedVCPU + CachedTransfer + CachedCentral + Tails + PageHeapFree
+//	Backed + Gone = Live + CachedVCPU + CachedTransfer + CachedCentral + Tails + PageHeapFree
 type Stats struct {
 	Reserved       int64 // address space, of blocks and tables
 	Limit          int64 // 0: none
@@ -30,6 +30,7 @@ type Stats struct {
 	CachedCentral  int64 // free objects in spans
 	Tails          int64 // ends of spans, too short for an object
 	PageHeapFree   int64 // free pages that may take memory
+	Gone           int64 // parts of partly used spans that were returned to the system
 	Released       int64 // returned to the system since the start
 	Metadata       int64 // tables and magazines, as far as they were ever used
 	LargeBlocks    int64 // number of blocks above MaxSmall
@@ -52,13 +53,14 @@ func (h *Heap) Stats() *Stats {
 	p := &h.pages
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Backed = (p.used + p.resident) << pageShift
+	s.Gone = h.gone.pieces.Load() << pieceShift
+	s.Backed = (p.used+p.resident)<<pageShift - s.Gone
 	s.PageHeapFree = p.resident << pageShift
-	s.Released = p.released << pageShift
+	s.Released = p.released<<pageShift + h.gone.released.Load()
 	if limit := p.limit << pageShift; limit > 0 && p.limit < maxPages {
 		s.Limit = limit
 	}
-	tables := []int64{int64(h.pageMapMemory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size)}
+	tables := []int64{int64(h.pageMapMemory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size), int64(h.spans.gone.Size)}
 	s.Reserved = int64(p.memory.Size) + h.Magazines.Reserved()
 	for _, size := range tables {
 		s.Reserved += size

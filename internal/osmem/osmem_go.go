@@ -28,6 +28,9 @@ func Reserve(size uintptr, name string) (Range, error) {
 	return aligned(mapping, size), nil
 }
 
+// PageSize returns what stands for the size of an OS page, in bytes.
+func PageSize() uintptr { return 4096 }
+
 // Back makes the first size bytes usable.
 func (r *Range) Back(size uintptr) error {
 	r.Backed = max(r.Backed, min((size+Granule-1)&^(Granule-1), r.Size))

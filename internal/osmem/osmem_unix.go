@@ -21,6 +21,9 @@ func Reserve(size uintptr, name string) (Range, error) {
 	return aligned(mapping, size), nil
 }
 
+// PageSize returns the size of an OS page in bytes.
+func PageSize() uintptr { return uintptr(unix.Getpagesize()) }
+
 // Back makes the first size bytes of the range usable, rounded up to Granule.
 // New bytes are zero. They take memory when they are touched.
 func (r *Range) Back(size uintptr) error {
@@ -40,7 +43,7 @@ func (r *Range) Back(size uintptr) error {
 // stay. It reports how many bytes were returned and whether all of the bytes
 // read as zero now. After an error nothing has changed.
 func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, err error) {
-	page := uintptr(unix.Getpagesize())
+	page := PageSize()
 	first, end := (offset+page-1)&^(page-1), (offset+size)&^(page-1)
 	if first >= end {
 		return 0, false, nil

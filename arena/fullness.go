@@ -1,0 +1,50 @@
+package arena
+
+import "math/bits"
+
+// fullness holds the spans of a class that have free objects, in lists by their
+// number. A bit in occupied says that a list is not empty.
+type fullness struct {
+	lists    [fullnessLists]spanList
+	occupied uint8
+}
+
+const fullnessLists = 8
+
+// listOf returns the list of a span with so many free objects: the fullest spans
+// are in the first.
+func (f *fullness) listOf(t *spanTable, page, free uint32) int {
+	return int(free * fullnessLists / (classes[t.at(page).class].perSpan + 1))
+}
+
+// push files a span.
+func (f *fullness) push(t *spanTable, page uint32) {
+	list := f.listOf(t, page, t.at(page).free)
+	f.lists[list].push(t, page)
+	f.occupied |= 1 << list
+}
+
+// remove takes a span out that was filed with so many free objects.
+func (f *fullness) remove(t *spanTable, page, free uint32) {
+	list := f.listOf(t, page, free)
+	f.lists[list].remove(t, page)
+	if f.lists[list].first == 0 {
+		f.occupied &^= 1 << list
+	}
+}
+
+// refile moves a span whose number of free objects has changed.
+func (f *fullness) refile(t *spanTable, page, before uint32) {
+	if f.listOf(t, page, before) != f.listOf(t, page, t.at(page).free) {
+		f.remove(t, page, before)
+		f.push(t, page)
+	}
+}
+
+// fullest returns a span of the first list that has one, or 0.
+func (f *fullness) fullest() uint32 {
+	if f.occupied == 0 {
+		return 0
+	}
+	return f.lists[bits.TrailingZeros8(f.occupied)].first
+}

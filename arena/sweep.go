@@ -1,0 +1,183 @@
+package arena
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+)
+
+// Spans that are partly used keep objects apart that are free, and whole OS pages
+// of them. Which objects are free says the bitmap beside the span, so the content
+// of such an OS page is not needed: its memory goes back to the system, and comes
+// again, zero, when an object on it is handed out and touched.
+//
+// What is gone is noted in pieces of 4 KiB, the smallest OS page there is.
+const (
+	pieceShift    = 12
+	pieceSize     = 1 << pieceShift
+	piecesPerPage = PageSize / pieceSize
+)
+
+// sweepChunk is how many spans are swept at most before others get the central
+// list's lock.
+const sweepChunk = 16
+
+// goneAt returns the gone bits of the page with the given number.
+func (t *spanTable) goneAt(page uint32) *uint8 {
+	return (*uint8)(unsafe.Add(t.gone.Base, uintptr(page)))
+}
+
+// isGone reports whether a piece of the range is gone.
+func (t *spanTable) isGone(piece uintptr) bool {
+	return *t.goneAt(uint32(piece / piecesPerPage))>>(piece%piecesPerPage)&1 != 0
+}
+
+// setGone marks a piece of the range.
+func (t *spanTable) setGone(piece uintptr, gone bool) {
+	bit := uint8(1) << (piece % piecesPerPage)
+	if at := t.goneAt(uint32(piece / piecesPerPage)); gone {
+		*at |= bit
+	} else {
+		*at &^= bit
+	}
+}
+
+// osPieces returns how many pieces an OS page has.
+func osPieces() uintptr { return max(1, osmem.PageSize()/pieceSize) }
+
+// sweep returns the free OS pages of partly used spans to the system until more
+// says no, of all spans or only of those that nobody has touched since the last
+// sweep. It returns how many bytes these were, and whether spans were passed over.
+func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool) {
+	for class := uint8(1); class < classCount; class++ {
+		bytes, passed := h.sweepClass(class, all, more)
+		released += bytes
+		left = left || passed
+	}
+	return released, left
+}
+
+func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int64, left bool) {
+	c := &h.central[class]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for list := range c.partial.lists {
+		page, count := c.partial.lists[list].first, 0
+		for page != 0 {
+			s := h.spans.at(page)
+			if s.touched && !all {
+				s.touched, left = false, true
+			} else {
+				released += h.sweepSpan(page)
+			}
+			page = s.next
+			if count++; count%sweepChunk == 0 && page != 0 {
+				if !more() {
+					return released, true
+				}
+				c.mu.Unlock()
+				c.mu.Lock()
+				// While others had the lock the span may have gone elsewhere.
+				s := h.spans.at(page)
+				if s.state != spanSmall || s.class != class || s.free == 0 || c.partial.listOf(&h.spans, page, s.free) != list {
+					left = true
+					break
+				}
+			}
+		}
+	}
+	return released, left
+}
+
+// sweepSpan returns the OS pages of a span to the system on which all objects are
+// free, and how many bytes these were. The caller has the central list's lock.
+func (h *Heap) sweepSpan(page uint32) (released int64) {
+	s := h.spans.at(page)
+	k := &classes[s.class]
+	step := osPieces() * pieceSize
+	bitmap := h.spans.bitmap(page, k.perSpan)
+	begin := uintptr(page) << pageShift
+	end := begin + uintptr(k.pages)<<pageShift
+	run := uintptr(0) // bytes of free OS pages right before at
+	at := (begin + step - 1) &^ (step - 1)
+	for ; at+step <= end; at += step {
+		first := (at - begin) / uintptr(k.size)
+		last := min(uintptr(k.perSpan), (at-begin+step+uintptr(k.size)-1)/uintptr(k.size))
+		if !h.spans.isGone(at>>pieceShift) && allOnes(bitmap, first, last) {
+			run += step
+			continue
+		}
+		released += h.releasePieces(s, at-run, run)
+		run = 0
+	}
+	return released + h.releasePieces(s, at-run, run)
+}
+
+// releasePieces returns the memory of whole OS pages inside of a span to the
+// system and marks them. If the system refuses, nothing has changed.
+func (h *Heap) releasePieces(s *span, offset, size uintptr) int64 {
+	if size == 0 {
+		return 0
+	}
+	if _, _, err := h.pages.memory.Release(offset, size); err != nil {
+		return 0
+	}
+	for piece := offset >> pieceShift; piece < (offset+size)>>pieceShift; piece++ {
+		h.spans.setGone(piece, true)
+	}
+	s.gone += uint16(size >> pieceShift)
+	h.gone.pieces.Add(int64(size >> pieceShift))
+	h.gone.released.Add(int64(size))
+	return int64(size)
+}
+
+// revive takes back the marks of the OS pages that an object lies on, which is
+// about to be handed out. offset is that of the object in its span.
+func (h *Heap) revive(page uint32, offset, size uintptr) {
+	step := osPieces()
+	begin := uintptr(page)<<pageShift + offset
+	first := begin >> pieceShift &^ (step - 1)
+	last := (begin+size-1)>>pieceShift | (step - 1)
+	revived := uint16(0)
+	for piece := first; piece <= last; piece++ {
+		if h.spans.isGone(piece) {
+			h.spans.setGone(piece, false)
+			revived++
+		}
+	}
+	h.spans.at(page).gone -= revived
+	h.gone.pieces.Add(-int64(revived))
+}
+
+// forgetGone takes back all marks of a span that goes back to the page heap, and
+// returns how many there were.
+func (h *Heap) forgetGone(page uint32) uint32 {
+	s := h.spans.at(page)
+	gone := s.gone
+	if gone > 0 {
+		for i := range classes[s.class].pages {
+			*h.spans.goneAt(page + i) = 0
+		}
+		h.gone.pieces.Add(-int64(gone))
+		s.gone = 0
+	}
+	return uint32(gone)
+}
+
+// goneStats counts the pieces that are gone now, and the bytes that ever were.
+type goneStats struct{ pieces, released atomic.Int64 }
+
+// allOnes reports whether the bits from first up to last are all set.
+func allOnes(bitmap []uint64, first, last uintptr) bool {
+	for first < last {
+		word, bit := first/64, first%64
+		count := min(64-bit, last-first)
+		mask := ^uint64(0) >> (64 - count) << bit
+		if bitmap[word]&mask != mask {
+			return false
+		}
+		first += count
+	}
+	return true
+}
