@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
 // processMemory returns address space and resident memory of this process in
@@ -93,5 +95,68 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	if sizeAfter-size > 512<<20 || residentAfter-resident > 64<<20 || mappingsAfter-mappings > 50 {
 		t.Errorf("after 500 allocators: %d bytes of addresses, %d resident and %d mappings more",
 			sizeAfter-size, residentAfter-resident, mappingsAfter-mappings)
+	}
+}
+
+// TestTrimReturnsSparseSpans frees most of many blocks at random: what stays is
+// spread over all spans, and the OS pages between must come back all the same.
+func TestTrimReturnsSparseSpans(t *testing.T) {
+	const total, kept = 64 << 20, 10 // bytes; one block in so many is kept
+	random := steady.Random(t)
+	a := open(t, Options{Reserve: 256 << 20})
+	debug.FreeOSMemory()
+	_, empty, _ := processMemory(t)
+	var blocks, live [][]byte
+	for size := 0; size < total; {
+		b := must(t)(a.AllocUninit(16 + random.IntN(2033)))
+		fill(b[:cap(b)], byte(len(blocks)))
+		blocks = append(blocks, b)
+		size += cap(b)
+	}
+	liveSize := 0
+	check := func(when string) {
+		for _, b := range live {
+			if i := firstOther(b[:cap(b)], b[0]); i >= 0 {
+				t.Fatalf("%s: byte %d of a block of %d is %#x, not %#x", when, i, cap(b), b[i], b[0])
+			}
+		}
+	}
+	for _, b := range blocks {
+		if random.IntN(kept) == 0 {
+			live = append(live, b)
+			liveSize += cap(b)
+		} else {
+			a.Free(b)
+		}
+	}
+	_, full, _ := processMemory(t)
+	before := a.Stats()
+	released, err := a.Trim(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, trimmed, _ := processMemory(t)
+	t.Logf("live %d, resident %d, after Trim %d (%d said to be released)", liveSize, full-empty, trimmed-empty, released)
+	check("after Trim")
+	// Live blocks are a tenth; of four objects of 1 KiB on an OS page one or more
+	// are live with a probability of a third.
+	if after := trimmed - empty; after > (full-empty)*45/100 {
+		t.Errorf("%d bytes of %d are resident after Trim, %d are live", after, full-empty, liveSize)
+	}
+	after := a.Stats()
+	if fell := before.Backed - after.Backed; fell != released || after.Gone == 0 {
+		t.Errorf("%d released, but Backed fell by %d; %d gone", released, fell, after.Gone)
+	}
+	// What comes back is used again, and nothing that is live is touched.
+	for range 20_000 {
+		b := must(t)(a.Alloc(16 + random.IntN(2033)))
+		if i := firstOther(b[:cap(b)], 0); i >= 0 {
+			t.Fatalf("byte %d of a zeroed block of %d is %#x", i, cap(b), b[i])
+		}
+		fill(b[:cap(b)], 0xee)
+	}
+	check("after new blocks")
+	if a.Stats().Gone >= after.Gone {
+		t.Errorf("%d bytes gone before new blocks, %d after", after.Gone, a.Stats().Gone)
 	}
 }

@@ -96,11 +96,17 @@ func conserve(t *testing.T, players int, pause time.Duration) {
 	}
 }
 
-// drainNowAndThen empties all slabs into the reserve again and again.
+// drainNowAndThen empties all slabs into the reserve again and again, and in
+// between those that did not change while it looked.
 func drainNowAndThen(stack *Stack, pool *reserve, pause time.Duration, end time.Time) {
+	idle := stack.NewIdle()
+	put := func(_ int, objects []unsafe.Pointer) { pool.put(objects...) }
 	for time.Now().Before(end) {
 		time.Sleep(pause)
-		stack.Drain(func(_ int, objects []unsafe.Pointer) { pool.put(objects...) })
+		stack.Drain(put)
+		time.Sleep(pause)
+		idle.Look(0, make([]int, 3), make([]int, 3))
+		idle.Drain(0, put)
 	}
 }
 

@@ -1,0 +1,65 @@
+package rseqcs
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// TestIdle looks at magazines that change and at some that do not.
+func TestIdle(t *testing.T) {
+	for range 100 {
+		if onOneVCPU(t, func() { lookForIdle(t) }) {
+			return
+		}
+	}
+	t.Fatal("this thread never stayed on one vCPU")
+}
+
+func lookForIdle(t *testing.T) {
+	stack, err := NewStack("idle", []Capacity{{4, 40}, {4, 40}, {4, 40}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	var objects [40]token
+	slab := stack.slabHere()
+	push := func(class, count int) {
+		for i := range count {
+			if stack.Push(class, unsafe.Pointer(&objects[i])) == Full {
+				stack.Grow(class, 4)
+				stack.Push(class, unsafe.Pointer(&objects[i]))
+			}
+		}
+	}
+	idle := stack.NewIdle()
+	held := func(looks int) (held, still [3]int) {
+		idle.Look(looks, held[:], still[:])
+		return held, still
+	}
+	push(0, 3)
+	push(1, 10)
+	if all, still := held(2); all != [3]int{3, 10, 0} || still != [3]int{} {
+		t.Errorf("first look: %v held, %v idle", all, still)
+	}
+	held(2)
+	stack.Pop(0)
+	if all, still := held(2); stack.slabHere() == slab && (all != [3]int{2, 10, 0} || still != [3]int{0, 10, 0}) {
+		t.Errorf("third look: %v held, %v idle", all, still)
+	}
+	full := stack.Grow(1, 1000) // room that Drain takes back
+	var taken [3]int
+	idle.Drain(2, func(class int, objects []unsafe.Pointer) { taken[class] += len(objects) })
+	if stack.slabHere() != slab {
+		return // the caller repeats
+	}
+	if taken != [3]int{0, 10, 0} || stack.Len(slab, 0) != 2 || stack.Len(slab, 1) != 0 {
+		t.Errorf("taken %v, %d and %d left", taken, stack.Len(slab, 0), stack.Len(slab, 1))
+	}
+	push(1, 4)
+	if outcome := stack.Push(1, unsafe.Pointer(&objects[30])); full && outcome != Full && stack.slabHere() == slab {
+		t.Errorf("a fifth object: %d, there is room for 4", outcome)
+	}
+	if err := stack.checkInvariants(); err != nil {
+		t.Error(err)
+	}
+}
