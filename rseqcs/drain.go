@@ -17,8 +17,7 @@ const drainBatch = 64
 func (s *Stack) Drain(give func(class int, objects []unsafe.Pointer)) {
 	s.stop()
 	s.empty(give)
-	atomic.StoreUint32(rowCount(s.vcpus), uint32(s.vcpuSlabs))
-	atomic.StoreUint32(rowCount(s.ps), uint32(s.pSlabs))
+	s.resume()
 }
 
 // Shut is Drain for good: from then on Pop finds nothing and Push Full. The
@@ -45,6 +44,12 @@ func (s *Stack) stop() {
 	if !fenced || fallbacks.Load() > 0 {
 		stopTheWorld()
 	}
+}
+
+// resume gives the slabs back to their vCPUs and Ps.
+func (s *Stack) resume() {
+	atomic.StoreUint32(rowCount(s.vcpus), uint32(s.vcpuSlabs))
+	atomic.StoreUint32(rowCount(s.ps), uint32(s.pSlabs))
 }
 
 // stopTheWorld stops all goroutines for an instant. ReadMemStats does so in all

@@ -1,0 +1,85 @@
+package rseqcs
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Idle finds the magazines of a Stack that nobody uses, by looking now and then
+// whether they have changed. Its methods must not run at the same time as each
+// other; those of the Stack may, but for Drain, Shut and Close.
+type Idle struct {
+	stack *Stack
+	slabs []idleSlab // by their index
+}
+
+// idleSlab is what was seen of a slab; nil slices for one that was never used.
+type idleSlab struct {
+	current []uint32 // of each class at the last look
+	still   []uint8  // looks since it has changed
+}
+
+// NewIdle returns an Idle that has not looked yet.
+func (s *Stack) NewIdle() *Idle {
+	total, _ := s.Slabs()
+	return &Idle{stack: s, slabs: make([]idleSlab, total)}
+}
+
+// Look looks at all magazines. It adds the number of objects in them to held, by
+// class, and to idle those of magazines that have been the same for the given
+// number of looks before this one. It stops nobody.
+func (i *Idle) Look(looks int, held, idle []int) {
+	s := i.stack
+	for index := range i.slabs {
+		seen, slab := &i.slabs[index], s.slab(index)
+		for class := range s.classes {
+			current := atomic.LoadUint32(&headerAt(slab, uintptr(class)).current)
+			if current == 0 {
+				continue // not set up
+			}
+			if seen.current == nil {
+				seen.current, seen.still = make([]uint32, len(s.classes)), make([]uint8, len(s.classes))
+			}
+			if current != seen.current[class] {
+				seen.current[class], seen.still[class] = current, 0
+			} else if int(seen.still[class]) < looks {
+				seen.still[class]++
+			}
+			count := int(current-s.classes[class].begin) / slotSize
+			held[class] += count
+			if int(seen.still[class]) >= looks {
+				idle[class] += count
+			}
+		}
+	}
+}
+
+// Drain empties the magazines that were idle in the last look and have not
+// changed since, and takes their capacity back to the initial one. It hands the
+// objects to give by class, when everybody may work again. It costs one fence, or
+// one stop of the world, as Stack.Drain does.
+func (i *Idle) Drain(looks int, give func(class int, objects []unsafe.Pointer)) {
+	s := i.stack
+	taken := make([][]unsafe.Pointer, len(s.classes))
+	s.stop()
+	for index := range i.slabs {
+		seen, slab := &i.slabs[index], s.slab(index)
+		for class := range seen.current {
+			c, h := &s.classes[class], headerAt(slab, uintptr(class))
+			if h.current == 0 || int(seen.still[class]) < looks || h.current != seen.current[class] {
+				continue
+			}
+			for ; h.current > c.begin; atomic.StoreUint32(&h.current, h.current-slotSize) {
+				taken[class] = append(taken[class], *newest(slab, h.current))
+			}
+			atomic.StoreUint32(&h.end, c.first)
+			seen.current[class] = h.current
+		}
+	}
+	s.resume()
+	for class, objects := range taken {
+		if len(objects) > 0 {
+			give(class, objects)
+		}
+	}
+}
