@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/vcpualloc/vcpualloc/arena"
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
@@ -20,6 +22,12 @@ type Options struct {
 	// on top (Stats.Metadata). Default: none. Limit: at least 64 KiB.
 	Limit int64
 
+	// ReleaseDelay is after what time memory that is free goes back to the system,
+	// by a goroutine that exists while there is any: free blocks and pages that
+	// nobody needed for so long. Default: 1 second. Negative: never, only Trim and
+	// Limit return memory. Limit: at least 10 ms.
+	ReleaseDelay time.Duration
+
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
 	// Default: four times the machine's memory, at least 16 GiB, and at most a
@@ -28,8 +36,11 @@ type Options struct {
 	Reserve int64
 }
 
-// minLimit is the smallest Options.Limit, in bytes.
-const minLimit = 64 << 10
+const (
+	minLimit            = 64 << 10 // bytes, of Options.Limit
+	defaultReleaseDelay = time.Second
+	minReleaseDelay     = 10 * time.Millisecond
+)
 
 // Allocator hands out memory outside of the Go heap. All methods may be called
 // from any goroutine at any time, but for Close.
@@ -51,12 +62,22 @@ func New(o Options) (*Allocator, error) {
 	if o.Limit != 0 && o.Limit < minLimit {
 		return nil, fmt.Errorf("alloc: Options.Limit is %d bytes, at least %d are needed", o.Limit, minLimit)
 	}
+	delay := o.ReleaseDelay
+	if delay == 0 {
+		delay = defaultReleaseDelay
+	}
+	if delay > 0 && delay < minReleaseDelay {
+		return nil, fmt.Errorf("alloc: Options.ReleaseDelay is %v, at least %v are needed", delay, minReleaseDelay)
+	}
 	reserve := o.Reserve
 	if reserve == 0 {
 		reserve = defaultReserve()
 	}
 	if err := a.heap.Open(a.name, reserve, o.Limit, a.slow()); err != nil {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
+	}
+	if delay > 0 && osmem.CanRelease {
+		a.heap.ReleaseAfter(delay)
 	}
 	return a, nil
 }

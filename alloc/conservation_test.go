@@ -23,7 +23,7 @@ const (
 // word of a block is zero while nobody has it, so a block that is handed out
 // twice shows at once.
 func TestBlocksHaveOneOwner(t *testing.T) {
-	a, err := New(Options{Name: "owners"})
+	a, err := New(Options{Name: "owners", ReleaseDelay: minReleaseDelay})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ type opsBlock struct {
 }
 
 func playOps(t *testing.T, ops []byte) {
-	a, err := New(Options{Reserve: 16 << 20, Limit: 6 << 20})
+	a, err := New(Options{Reserve: 16 << 20, Limit: 6 << 20, ReleaseDelay: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

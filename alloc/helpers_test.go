@@ -18,6 +18,9 @@ func open(t testing.TB, o Options) *Allocator {
 	if o.Reserve == 0 {
 		o.Reserve = testReserve
 	}
+	if o.ReleaseDelay == 0 {
+		o.ReleaseDelay = -1 // what is cached stays where the test expects it
+	}
 	a, err := New(o)
 	if err != nil {
 		t.Fatal(err)

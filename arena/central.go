@@ -28,19 +28,22 @@ func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
 	c := &h.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	n := 0
 	if c.partial.fullest() == 0 {
 		c.mu.Unlock()
 		page, err := h.newSpan(class)
 		c.mu.Lock()
 		switch {
 		case err == nil:
+			// From this one first: while the lock was free, others may have filed
+			// fuller ones, and a span in a list is not free all over.
 			c.spans++
 			c.partial.push(&h.spans, page)
+			n = h.takeFrom(c, page, into)
 		case c.partial.fullest() == 0:
 			return 0, err
 		}
 	}
-	n := 0
 	for n < len(into) && c.partial.fullest() != 0 {
 		n += h.takeFrom(c, c.partial.fullest(), into[n:])
 	}
@@ -86,7 +89,7 @@ func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) 
 		}
 	}
 	s.free -= uint32(n)
-	s.touched = true
+	s.still = 0
 	if s.free == 0 {
 		c.partial.remove(&h.spans, page, before)
 	} else {
@@ -127,7 +130,7 @@ func (h *Heap) giveTo(c *central, class uint8, object unsafe.Pointer) bool {
 	}
 	*word |= 1 << (index % 64)
 	c.given--
-	s.touched = true
+	s.still = 0
 	s.free++
 	switch {
 	case s.free == k.perSpan:

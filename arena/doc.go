@@ -14,6 +14,9 @@
 // An object goes back to the vCPU that frees it, not to the one that allocated
 // it: no block has an owner, and nothing is left behind when a thread dies.
 //
+// What nobody needs for a while goes back to the system by itself (upkeep.go), and
+// with it the free OS pages of partly used spans (sweep.go).
+//
 // Free objects hold no data of the allocator. What it must know of them stands
 // in tables beside the pages: the page map (class and place in the span, for
 // every page), the span records, and one bit for every object. So a write

@@ -30,6 +30,7 @@ type Heap struct {
 	pages         pageHeap
 	large         largeStats
 	gone          goneStats
+	upkeep        upkeep
 	draining      sync.Mutex // reclaim, one at a time
 	transfer      [classCount]transfer
 	central       [classCount]central
@@ -137,6 +138,7 @@ func (h *Heap) unmap() error {
 // belongs to the heap.
 func (h *Heap) Close() error {
 	h.Blocks.Close()
+	h.upkeep.end()
 	h.size = 0
 	if err := errors.Join(h.Magazines.Close(), h.unmap()); err != nil {
 		return fmt.Errorf("arena: %w", err)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
@@ -173,6 +174,7 @@ func TestHeapConcurrent(t *testing.T) {
 	for range 4 {
 		var all, trimmer sync.WaitGroup
 		var stop atomic.Bool
+		h.ReleaseAfter(2 * time.Millisecond)
 		for _, m := range models {
 			all.Go(func() {
 				// Fatalf is for the test's own goroutine, so a failure ends only this one.
@@ -189,6 +191,7 @@ func TestHeapConcurrent(t *testing.T) {
 		all.Wait()
 		stop.Store(true)
 		trimmer.Wait()
+		h.upkeep.end()
 		// Everybody gives their blocks to the next, who frees them.
 		for i := range goroutines - 1 {
 			m, next := models[i], models[i+1]

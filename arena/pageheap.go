@@ -25,6 +25,7 @@ type pageHeap struct {
 	top      uint32 // pages from here on were never used
 	used     int64  // pages handed out
 	resident int64  // pages that are not in use and may take memory
+	low      int64  // lowest resident since takeLow, for upkeep
 	released int64  // pages returned to the system so far
 	limit    int64  // pages
 	transit  int64  // pages of free spans that are being returned, outside the lock
@@ -76,9 +77,10 @@ func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err err
 		skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run) & (align - 1)
 		if h.used+int64(pages)+h.residentAfter(run, skip, pages) <= h.limit {
 			first, dirty = h.cut(run, skip, pages)
+			h.low = min(h.low, h.resident)
 			return first, dirty, nil
 		}
-		if !h.returnOne() && !h.await() {
+		if !h.returnOne(maxPages) && !h.await() {
 			return 0, false, &LimitError{Want: int64(pages) << pageShift, InUse: (h.used + h.resident) << pageShift, Limit: h.limit << pageShift}
 		}
 	}
@@ -201,15 +203,23 @@ func (h *pageHeap) freeBefore(page uint32) uint32 {
 }
 
 // returnOne returns the memory of one free span to the system, one of the
-// longest, and reports whether there was one. The lock is not held meanwhile, so
-// what the caller knew of free spans is out of date afterwards. What the system
-// does not take, or what shares an OS page with a span in use, stays resident.
-func (h *pageHeap) returnOne() bool {
+// longest, and reports whether there was one. Of a span that is resident all
+// over it returns the given number of pages at the most. The lock is not held
+// meanwhile, so what the caller knew of free spans is out of date afterwards.
+// What the system does not take, or what shares an OS page with a span in use,
+// stays resident.
+func (h *pageHeap) returnOne(most uint32) bool {
 	page := h.backed.last()
 	if page == 0 {
 		return false
 	}
 	s := *h.take(page)
+	if s.resident == s.pages && s.pages > most {
+		rest := s.pages - most
+		h.put(page, span{pages: rest, resident: rest, dirty: s.dirty})
+		page += rest
+		s.pages, s.resident = most, most
+	}
 	h.resident += int64(s.resident)
 	h.transit += int64(s.pages)
 	h.mu.Unlock()
@@ -245,7 +255,44 @@ func (h *pageHeap) trim(more func() bool) (pages int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.released
-	for more() && h.returnOne() {
+	for more() && h.returnOne(maxPages) {
 	}
 	return h.released - before
+}
+
+// returnPages returns the memory of about so many pages of free spans to the
+// system, or of as many as there are.
+func (h *pageHeap) returnPages(pages int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for before := h.released; h.released-before < pages; {
+		if !h.returnOne(uint32(min(pages-(h.released-before), returnedAtOnce))) {
+			return
+		}
+	}
+}
+
+// returnedAtOnce bounds one system call that returns memory, in pages: 16 MiB.
+const returnedAtOnce = 16 << 20 >> pageShift
+
+// takeLow returns the lowest number of resident free pages since the last call.
+func (h *pageHeap) takeLow() (low int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	low, h.low = min(h.low, h.resident), h.resident
+	return low
+}
+
+// canReturn reports whether a free span has memory that can be returned.
+func (h *pageHeap) canReturn() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.backed.last() != 0
+}
+
+// residentNow returns how many free pages may take memory that can be returned.
+func (h *pageHeap) residentNow() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.resident
 }

@@ -10,20 +10,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
-// residentBytes asks the kernel how much of a range takes memory.
-func residentBytes(t *testing.T, memory []byte) (resident int64) {
+func residentOf(t *testing.T, memory *osmem.Range, size uintptr) int64 {
 	t.Helper()
-	osPage := unix.Getpagesize()
-	there := make([]byte, len(memory)/osPage)
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(memory))), uintptr(len(memory)), uintptr(unsafe.Pointer(unsafe.SliceData(there))))
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	for _, page := range there {
-		resident += int64(page&1) * int64(osPage)
+	resident, err := memory.Resident(size)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return resident
 }
@@ -57,7 +52,7 @@ func TestPageHeapResident(t *testing.T) {
 			runs = runs[:len(runs)-1]
 		}
 		counted := (h.used + h.resident) << pageShift
-		if real := residentBytes(t, h.bytesOf(0, h.top)); real > counted || counted > limit<<pageShift {
+		if real := residentOf(t, &h.memory, uintptr(h.top)<<pageShift); real > counted || counted > limit<<pageShift {
 			t.Fatalf("step %d: %d bytes take memory, %d are counted, the limit is %d", step, real, counted, limit<<pageShift)
 		}
 	}

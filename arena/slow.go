@@ -39,6 +39,7 @@ func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
 	if kept := 1 + h.Magazines.PushBatch(int(class), batch[1:n]); kept < n {
 		h.giveBack(class, batch[kept:n])
 	}
+	h.upkeep.begin(h)
 	return batch[0], nil
 }
 
@@ -61,6 +62,7 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 	case rseqcs.Duplicate:
 		return object
 	}
+	defer h.upkeep.begin(h)
 	var array [maxBatch]unsafe.Pointer
 	size := int(classes[class].batch)
 	if !h.Magazines.Grow(int(class), size) {
@@ -115,6 +117,7 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 	h.large.bytes.Add(-int64(s.pages) << pageShift)
 	s.state = spanNone
 	h.pages.release(page, s.pages, true)
+	h.upkeep.begin(h)
 	return true
 }
 

@@ -19,6 +19,10 @@ const (
 	piecesPerPage = PageSize / pieceSize
 )
 
+// sweptStill is at which sweep of a span that nobody touches its free OS pages go
+// back to the system, once.
+const sweptStill = 2
+
 // sweepChunk is how many spans are swept at most before others get the central
 // list's lock.
 const sweepChunk = 16
@@ -48,7 +52,8 @@ func osPieces() uintptr { return max(1, osmem.PageSize()/pieceSize) }
 
 // sweep returns the free OS pages of partly used spans to the system until more
 // says no, of all spans or only of those that nobody has touched since the last
-// sweep. It returns how many bytes these were, and whether spans were passed over.
+// sweep. It returns how many bytes these were, and whether the next sweep may find
+// more.
 func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool) {
 	for class := uint8(1); class < classCount; class++ {
 		bytes, passed := h.sweepClass(class, all, more)
@@ -66,10 +71,13 @@ func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int
 		page, count := c.partial.lists[list].first, 0
 		for page != 0 {
 			s := h.spans.at(page)
-			if s.touched && !all {
-				s.touched, left = false, true
-			} else {
+			switch {
+			case all || s.still == sweptStill-1:
 				released += h.sweepSpan(page)
+				s.still = sweptStill
+			case s.still < sweptStill:
+				s.still++
+				left = true
 			}
 			page = s.next
 			if count++; count%sweepChunk == 0 && page != 0 {

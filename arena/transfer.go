@@ -15,10 +15,12 @@ const (
 // transfer is the transfer cache of a class: free objects on their way from
 // vCPUs with too many to vCPUs with none.
 //
-//	len(objects) <= capacity of the class
+//	low <= len(objects) <= capacity of the class
 type transfer struct {
 	mu      sync.Mutex
 	objects []unsafe.Pointer
+	low     int // lowest len(objects) since the last call of surplus
+	before  int // the same of the time before that
 	_       [64]byte
 }
 
@@ -36,6 +38,22 @@ func (t *transfer) take(into []unsafe.Pointer) int {
 	rest := len(t.objects) - n
 	copy(into, t.objects[rest:])
 	t.objects = t.objects[:rest]
+	t.low = min(t.low, rest)
+	return n
+}
+
+// surplus moves objects into the array that nobody has needed since the call
+// before the last one, the oldest first. When it has returned fewer than fit, a
+// new time of observation begins.
+func (t *transfer) surplus(into []unsafe.Pointer) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := copy(into, t.objects[:min(t.low, t.before)])
+	t.objects = append(t.objects[:0], t.objects[n:]...)
+	t.low, t.before = t.low-n, t.before-n
+	if n < len(into) {
+		t.before, t.low = t.low, len(t.objects)
+	}
 	return n
 }
 

@@ -25,10 +25,9 @@ func (s *Stack) NewIdle() *Idle {
 	return &Idle{stack: s, slabs: make([]idleSlab, total)}
 }
 
-// Look looks at all magazines. It adds the number of objects in them to held, by
-// class, and to idle those of magazines that have been the same for the given
-// number of looks before this one. It stops nobody.
-func (i *Idle) Look(looks int, held, idle []int) {
+// Look looks at all magazines. It returns the number of objects in those that have
+// been the same for the given number of looks before this one. It stops nobody.
+func (i *Idle) Look(looks int) (objects int) {
 	s := i.stack
 	for index := range i.slabs {
 		seen, slab := &i.slabs[index], s.slab(index)
@@ -45,13 +44,12 @@ func (i *Idle) Look(looks int, held, idle []int) {
 			} else if int(seen.still[class]) < looks {
 				seen.still[class]++
 			}
-			count := int(current-s.classes[class].begin) / slotSize
-			held[class] += count
 			if int(seen.still[class]) >= looks {
-				idle[class] += count
+				objects += int(current-s.classes[class].begin) / slotSize
 			}
 		}
 	}
+	return objects
 }
 
 // Drain empties the magazines that were idle in the last look and have not

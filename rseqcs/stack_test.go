@@ -105,7 +105,7 @@ func drainNowAndThen(stack *Stack, pool *reserve, pause time.Duration, end time.
 		time.Sleep(pause)
 		stack.Drain(put)
 		time.Sleep(pause)
-		idle.Look(0, make([]int, 3), make([]int, 3))
+		idle.Look(0)
 		idle.Drain(0, put)
 	}
 }

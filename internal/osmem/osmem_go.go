@@ -28,6 +28,9 @@ func Reserve(size uintptr, name string) (Range, error) {
 	return aligned(mapping, size), nil
 }
 
+// CanRelease tells whether Release returns memory to the system.
+const CanRelease = false
+
 // PageSize returns what stands for the size of an OS page, in bytes.
 func PageSize() uintptr { return 4096 }
 

@@ -21,6 +21,9 @@ func Reserve(size uintptr, name string) (Range, error) {
 	return aligned(mapping, size), nil
 }
 
+// CanRelease tells whether Release returns memory to the system.
+const CanRelease = true
+
 // PageSize returns the size of an OS page in bytes.
 func PageSize() uintptr { return uintptr(unix.Getpagesize()) }
 

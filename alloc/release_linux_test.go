@@ -1,0 +1,71 @@
+//go:build !vcpualloc_gomem
+
+package alloc
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vcpualloc/vcpualloc/internal/steady"
+)
+
+// TestMemoryComesBack frees everything after a burst, by other goroutines than
+// those that allocated it, and then makes no call: within two seconds the memory
+// is back, and the goroutine that did it is gone.
+func TestMemoryComesBack(t *testing.T) {
+	const total, goroutines = 96 << 20, 16
+	a := open(t, Options{ReleaseDelay: time.Second, Reserve: 512 << 20})
+	b := must(t)(a.AllocUninit(64)) // the upkeep begins now
+	a.Free(b)
+	before := runtime.NumGoroutine()
+	blocks := make(chan [][]byte, goroutines)
+	seed := steady.Random(t).Uint64()
+	var all sync.WaitGroup
+	for i := range goroutines {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(i)))
+			var mine [][]byte
+			for size := 0; size < total/goroutines; {
+				b := must(t)(a.AllocUninit(1 + random.IntN(1<<random.IntN(19))))
+				fill(b[:cap(b)], 1)
+				mine = append(mine, b)
+				size += cap(b)
+			}
+			blocks <- mine
+		})
+	}
+	all.Wait()
+	full := resident(t, a)
+	for range goroutines {
+		all.Go(func() { a.FreeBatch(<-blocks) })
+	}
+	all.Wait()
+	freed := time.Now()
+	deadline := freed.Add(30 * time.Second) // for a busy machine
+	var left int64
+	for left = full; left > full/20; time.Sleep(10 * time.Millisecond) {
+		left = resident(t, a)
+		if time.Now().After(deadline) {
+			t.Fatalf("%v after the last Free %d bytes of %d are resident", time.Since(freed), left, full)
+		}
+	}
+	took := time.Since(freed)
+	t.Logf("of %d bytes %d were resident %v after the last Free", full, left, took)
+	if took > 2*time.Second {
+		t.Logf("more than 2 s: the machine is busy, or this is a defect")
+	}
+	for runtime.NumGoroutine() >= before {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before: the upkeep does not end", runtime.NumGoroutine(), before)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	checkQuiet(t, a, 0)
+	if s := a.Stats(); s.Backed != 0 {
+		t.Errorf("%d bytes are backed after all: %d in magazines, %d in transfer caches, %d in spans, %d free", s.Backed, s.CachedVCPU, s.CachedTransfer, s.CachedCentral, s.PageHeapFree)
+	}
+	a.Free(must(t)(a.AllocUninit(100))) // and it goes on
+}

@@ -1,0 +1,160 @@
+package arena
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/rseqcs"
+)
+
+// upkeep returns memory to the system that nobody has needed for a while: a
+// goroutine that comes into being when slow paths leave something behind, and
+// ends when nothing is left that could be returned. In each round it moves
+//
+//	objects of magazines that did not change         to the spans
+//	objects of transfer caches that nobody needed    to the spans
+//	free pages that nobody needed                    to the system
+//	free OS pages of spans that nobody touched       to the system
+//
+// where "not" means: in the last two rounds, so that what is used again and again
+// stays. What has come out of caches has waited already, and goes on at once.
+type upkeep struct {
+	delay   time.Duration // two rounds; 0 is never
+	running atomic.Bool
+	ended   chan struct{}
+	group   sync.WaitGroup
+
+	// What the goroutine knows, also from one life to the next.
+
+	idle    *rseqcs.Idle
+	low     int64     // pages: lowest number of free ones in the round before
+	drained time.Time // the last fence
+	round   uint
+}
+
+const (
+	stillLooks = 2 // rounds without a change make a magazine idle
+
+	// fenceInterval is the least time between two fences: each one interrupts all
+	// CPUs, and empties the fast paths for an instant.
+	fenceInterval = time.Second
+)
+
+// ReleaseAfter makes h return memory to the system by itself that was free for so
+// long. Call it once, before h is used.
+func (h *Heap) ReleaseAfter(delay time.Duration) {
+	h.upkeep.ended = make(chan struct{})
+	h.upkeep.idle = h.Magazines.NewIdle()
+	h.upkeep.delay = delay
+}
+
+// begin makes the goroutine run. Slow paths call it when they are done: what they
+// have left behind is seen by the goroutine, before it ends or after.
+func (u *upkeep) begin(h *Heap) {
+	if u.delay > 0 && !u.running.Load() && u.running.CompareAndSwap(false, true) {
+		u.group.Go(func() { u.run(h) })
+	}
+}
+
+// end ends the goroutine for good and waits for it.
+func (u *upkeep) end() {
+	if u.delay > 0 {
+		close(u.ended)
+		u.group.Wait()
+		u.delay = 0
+	}
+}
+
+func (u *upkeep) run(h *Heap) {
+	rounds := time.NewTicker(u.delay / stillLooks)
+	defer rounds.Stop()
+	for {
+		select {
+		case <-u.ended:
+			return
+		case <-rounds.C:
+		}
+		if h.maintain() {
+			continue
+		}
+		u.running.Store(false)
+		// Somebody may have relied on this goroutine meanwhile.
+		if !h.leftBehind() || !u.running.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// maintain does one round, and reports whether there may be something to do in
+// later ones.
+func (h *Heap) maintain() (again bool) {
+	u := &h.upkeep
+	u.round++
+	h.draining.Lock()
+	before := h.pages.residentNow()
+	h.emptyIdle()
+	h.giveSurplus()
+	waited := max(0, h.pages.residentNow()-before)
+	h.draining.Unlock()
+	low := h.pages.takeLow()
+	h.pages.returnPages(min(low, u.low) + waited)
+	u.low = low
+	swept := false
+	if u.round%stillLooks == 0 {
+		_, swept = h.sweep(false, u.goesOn)
+	}
+	return swept || u.round%stillLooks != 0 || h.leftBehind()
+}
+
+// goesOn reports whether the heap is not being closed.
+func (u *upkeep) goesOn() bool {
+	select {
+	case <-u.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// leftBehind reports whether memory is free that may be returned.
+func (h *Heap) leftBehind() bool {
+	if h.pages.canReturn() || h.heldByVCPUs() > 0 {
+		return true
+	}
+	for class := range h.transfer {
+		if h.transfer[class].len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// emptyIdle moves the objects of magazines that nobody uses to the spans, unless
+// the last fence was just now.
+func (h *Heap) emptyIdle() {
+	u := &h.upkeep
+	if u.idle.Look(stillLooks) == 0 || time.Since(u.drained) < fenceInterval {
+		return
+	}
+	u.drained = time.Now()
+	u.idle.Drain(stillLooks, func(class int, objects []unsafe.Pointer) {
+		for len(objects) > 0 {
+			n := min(len(objects), maxBatch)
+			h.giveObjects(uint8(class), objects[:n])
+			objects = objects[n:]
+		}
+	})
+}
+
+// giveSurplus moves the objects of transfer caches that nobody needs to the spans.
+func (h *Heap) giveSurplus() {
+	var array [maxBatch]unsafe.Pointer
+	for class := 1; class < classCount; class++ {
+		for n := len(array); n == len(array); {
+			n = h.transfer[class].surplus(array[:])
+			h.giveObjects(uint8(class), array[:n])
+		}
+	}
+}
