@@ -8,13 +8,13 @@ STRESS  ?= 2s
 # go1.25 is its newest patch. The go command downloads them; empty for none.
 TOOLCHAINS ?= go1.25 go1.27
 # Without internal/modes, which chooses how its programs are built by itself.
-CORE    := ./vcpu ./rseqcs ./arena ./alloc $(addprefix ./internal/,osmem procpin regcall rseq seccomp)
+CORE    := ./vcpu ./rseqcs ./arena ./alloc $(addprefix ./internal/,osmem procpin regcall rseq)
 HEAPS   := ./rseqcs ./arena ./alloc
 STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains stalled gomem outside stepper test-kernels generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains stalled mutants mutants-quick gomem outside stepper test-kernels generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ run: ## the features of this machine, and the comparison with make, sync.Pool an
 	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
 	@$(STATIC) $(GO) run ./bench run -time 400ms
 
-test: deps vet portable static cgo race modes toolchains stalled gomem outside ## everything that is tested on one machine
+test: deps vet portable static cgo race modes toolchains stalled mutants-quick gomem outside ## everything that is tested on one machine
 	@echo "all tests passed"
 
 deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools
@@ -69,6 +69,12 @@ toolchains: ## programs built with other Go releases, which are downloaded
 
 stalled: ## the sections with delays between their steps
 	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner|Point|Capped' -count=1 -timeout 10m -args -stress $(STRESS)
+
+mutants: ## break the sources in some hundred ways, and see each noticed (about 20 minutes)
+	$(GO) run ./internal/mutants -guest arm64-7.3
+
+mutants-quick: ## ten of them
+	$(GO) run ./internal/mutants -quick
 
 gomem: ## the heap on Go memory, as on systems without mmap
 	$(STATIC) $(GO) test -tags vcpualloc_gomem ./arena ./alloc -count=1 -timeout 10m

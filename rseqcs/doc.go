@@ -26,6 +26,6 @@
 // A section that is hardly ever interrupted passes every stress test, whatever
 // is wrong with it. The build tag vcpualloc_stalled puts numbered points between
 // the steps (points_linux.go): a delay, and a place at which a test can hold a
-// thread until it has interrupted it. Its tests fail when nothing was aborted,
-// and they fail when the START store is removed.
+// thread until it has interrupted it. Its tests fail when a point saw no abort.
+// That they can fail at all is shown by internal/mutants.
 package rseqcs

@@ -19,7 +19,8 @@ func TestDrainAtEveryPoint(t *testing.T) {
 	needSections(t)
 	g := newGame(t)
 	g.turns = spinsFor(10 * time.Millisecond) // on the slabs of the Ps the world stops behind the section
-	for _, row := range []string{"vCPUs", "Ps"} {
+	for _, row := range []string{"vCPUs", "vCPUs", "Ps"} {
+		g.home, g.far = g.far, g.home // so that each id is among them, 0 too
 		if row == "Ps" {
 			fallbacks.Add(1) // as the thread that works there would have
 		}

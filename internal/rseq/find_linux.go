@@ -10,8 +10,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vcpualloc/vcpualloc/internal/seccomp"
 )
 
 const (
@@ -54,10 +52,6 @@ func Unused() *Ground {
 
 func find() *Ground {
 	g := Unused()
-	if err := seccomp.Forbids(seccomp.Rseq); err != nil {
-		g.Reason = err.Error()
-		return g
-	}
 	if isCgo() {
 		findLibc(g)
 	} else {

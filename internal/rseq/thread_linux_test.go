@@ -220,6 +220,65 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// TestAlignment: areas lie as the kernel wants them, with room for our words
+// before each.
+func TestAlignment(t *testing.T) {
+	for _, align := range []int{0, 32, 64, 256} {
+		a := &areas{length: 33, align: align}
+		if _, err := a.take(nil); err != nil {
+			t.Fatal(err)
+		}
+		end := uintptr(0)
+		for i, s := range a.slots {
+			at := uintptr(s.area)
+			if want := uintptr(max(align, 64)); at%want != 0 {
+				t.Errorf("align %d: area %d at %#x", align, i, at)
+			}
+			if at-ownSize < end {
+				t.Errorf("align %d: our words of area %d lie in the area before", align, i)
+			}
+			end = at + uintptr(a.length)
+		}
+	}
+}
+
+// TestOwnerIsKept: an M whose thread has an area must not be collected, since a
+// later one at its address would take the area for its own.
+func TestOwnerIsKept(t *testing.T) {
+	a := &areas{length: MinLength}
+	collected := make(chan struct{})
+	take := func() int32 {
+		owner := new([1024]byte)
+		runtime.SetFinalizer(owner, func(*[1024]byte) { close(collected) })
+		index, err := a.take(unsafe.Pointer(owner))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return index
+	}
+	index := take()
+	isCollected := func() bool {
+		for range 5 {
+			runtime.GC()
+			select {
+			case <-collected:
+				return true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		return false
+	}
+	if isCollected() {
+		t.Fatal("the owner of an area was collected")
+	}
+	a.mu.Lock()
+	a.release(index)
+	a.mu.Unlock()
+	if !isCollected() {
+		t.Error("the owner of a free area is kept")
+	}
+}
+
 // TestNoMemoryForAreas asks for more than an address space has.
 func TestNoMemoryForAreas(t *testing.T) {
 	a := &areas{length: 1 << 50}

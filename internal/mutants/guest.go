@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/vcpualloc/vcpualloc/internal/guests/plan"
+)
+
+// guestArch is the architecture of the mutants that a guest runs.
+const guestArch = "arm64"
+
+const (
+	guestSeconds = 180  // for one test program; the slowest takes about 15
+	guestMemory  = 2048 // MiB; the programs lie in it
+	perBoot      = 60   // test programs that fit in
+)
+
+// guestJob is one test program of one mutant, or of none.
+type guestJob struct {
+	mutant int // index, -1 for the sources as they are
+	killer string
+	text   string // as the command guests takes it
+	result *plan.JobResult
+	death  death
+}
+
+// huntInGuest builds the tests with each mutant and runs all of them in a few
+// guests.
+func (r *runner) huntInGuest(ctx context.Context, mutants []mutant) ([]fate, error) {
+	began := time.Now()
+	fates := make([]fate, len(mutants))
+	var jobs []*guestJob
+	sound := make(map[string]bool)
+	for i, m := range mutants {
+		fates[i].mutant = m
+		for _, name := range m.killers {
+			if !killers[name].cgo {
+				jobs = append(jobs, &guestJob{mutant: i, killer: name})
+				if !sound[name] {
+					sound[name] = true
+					jobs = append(jobs, &guestJob{mutant: -1, killer: name})
+				}
+			}
+		}
+	}
+	err := r.parallelly(len(jobs), func(i int) error {
+		job := jobs[i]
+		var texts map[string]string
+		if job.mutant >= 0 {
+			var err error
+			if texts, fates[job.mutant].at, err = mutants[job.mutant].change(r.root); err != nil {
+				return err
+			}
+		}
+		return job.build(ctx, r, i, texts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.progress("%d test programs for %s are built, %.0f s", len(jobs), guestArch, time.Since(began).Seconds())
+	for from := 0; from < len(jobs); from += perBoot {
+		if err := r.boot(ctx, jobs[from:min(from+perBoot, len(jobs))]); err != nil {
+			return nil, err
+		}
+	}
+	for _, job := range jobs {
+		switch {
+		case job.result == nil:
+			return nil, fmt.Errorf("the guest has not run %s", job.text)
+		case job.mutant < 0 && job.death.killed:
+			return nil, fmt.Errorf("%s fails in the guest in the sources as they are:\n%s", job.killer, job.death.output)
+		case job.mutant >= 0:
+			f := &fates[job.mutant]
+			f.took += time.Duration(job.result.Seconds * float64(time.Second))
+			if !f.death.killed {
+				f.death = job.death
+			}
+		}
+	}
+	for _, f := range fates {
+		r.tell(f)
+	}
+	return fates, nil
+}
+
+// build builds the test program.
+func (j *guestJob) build(ctx context.Context, r *runner, index int, texts map[string]string) error {
+	folder := filepath.Join(r.folder, fmt.Sprint("guest", index))
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	k := killers[j.killer]
+	program := filepath.Join(folder, "test")
+	arguments := []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", program}
+	if texts != nil {
+		overlay, err := writeOverlay(folder, r.root, texts)
+		if err != nil {
+			return err
+		}
+		arguments = append(arguments, "-overlay="+overlay)
+	}
+	if k.tags != "" {
+		arguments = append(arguments, "-tags="+k.tags)
+	}
+	command := exec.CommandContext(ctx, "go", append(arguments, "./"+k.folder)...)
+	command.Dir = r.root
+	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOARCH="+guestArch)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w (%s):\n%s", errBuild, j.killer, output)
+	}
+	words := []string{program, "-test.v", "-test.failfast"}
+	if k.mode != "" {
+		words = append([]string{"VCPUALLOC_MODE=" + k.mode}, words...)
+	}
+	if k.run != "" {
+		words = append(words, "-test.run="+k.run)
+	}
+	j.text = strings.Join(append(words, k.args...), " ")
+	return nil
+}
+
+// boot runs the jobs in one guest and reads its log.
+func (r *runner) boot(ctx context.Context, jobs []*guestJob) error {
+	cache := r.cache
+	if cache == "" {
+		cache = filepath.Join(r.root, ".cache", "guests")
+	}
+	arguments := []string{
+		"run", "./internal/guests", "-row", r.guest, "-cache", cache, "-timeout", "60m",
+		fmt.Sprint("-seconds=", guestSeconds), fmt.Sprint("-memory=", guestMemory),
+	}
+	byText := make(map[string]*guestJob)
+	for _, job := range jobs {
+		arguments = append(arguments, job.text)
+		byText[job.text] = job
+	}
+	command := exec.CommandContext(ctx, "go", arguments...)
+	command.Dir = r.root
+	command.Env = append(os.Environ(), "GOARCH="+runtime.GOARCH)
+	log := filepath.Join(cache, "logs", r.guest+".log")
+	if err := os.RemoveAll(log); err != nil {
+		return err
+	}
+	output, err := command.CombinedOutput() // it fails, since jobs do
+	text, readErr := os.ReadFile(log)
+	if readErr != nil {
+		return fmt.Errorf("guest %s: %w\n%s", r.guest, err, output)
+	}
+	return readLog(text, byText)
+}
+
+// readLog finds the results of the jobs in a guest's console, and what each has
+// printed before.
+func readLog(log []byte, jobs map[string]*guestJob) error {
+	var printed strings.Builder
+	lines := bufio.NewScanner(bytes.NewReader(log))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := strings.TrimRight(lines.Text(), "\r")
+		text, ok := strings.CutPrefix(line, plan.JobPrefix)
+		if !ok {
+			fmt.Fprintln(&printed, line)
+			continue
+		}
+		result := new(plan.JobResult)
+		if err := json.Unmarshal([]byte(text), result); err != nil {
+			return fmt.Errorf("guest: %q: %w", text, err)
+		}
+		if job := jobs[result.Name]; job != nil {
+			job.result = result
+			if result.Status != 0 || result.Error != "" {
+				job.death = death{true, failedTest(printed.String()) + " in " + job.killer, printed.String()}
+			} else {
+				job.death.output = printed.String()
+			}
+		}
+		printed.Reset()
+	}
+	return lines.Err()
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// killer is a run of some tests.
+type killer struct {
+	folder string // of the package
+	tags   string
+	run    string // pattern of the tests; empty: all
+	skip   string
+	cgo    bool
+	mode   string   // VCPUALLOC_MODE
+	builds bool     // whether the tests build programs
+	args   []string // of the test program
+}
+
+const stalledTag = "vcpualloc_stalled"
+
+// killers are the runs that the tables name. What is not said to be of a mutant
+// is tried with its package's "all" runs in the end.
+var killers = map[string]killer{
+	// Every point of every section, in the modes that have sections of their own.
+	"points":     {folder: "rseqcs", tags: stalledTag, run: "Point|Capped"},
+	"points-cpu": {folder: "rseqcs", tags: stalledTag, run: "Point|Capped", mode: "cpu_id"},
+	"points-cgo": {folder: "rseqcs", tags: stalledTag, run: "Point|Capped", cgo: true},
+
+	// The code of the sections against their descriptors.
+	"code": {folder: "rseqcs", run: "Descriptor"},
+
+	// The operations against models, and what needs no interruption.
+	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
+	"model-cgo": {folder: "rseqcs", run: "LIFO|Blocks|Unregistered", cgo: true},
+
+	"rseqcs":         {folder: "rseqcs", args: []string{"-stress=1s"}},
+	"rseqcs-stalled": {folder: "rseqcs", tags: stalledTag, run: "Conserve|Exact|Unregistered", args: []string{"-stress=2s"}},
+	"rseqcs-cgo":     {folder: "rseqcs", cgo: true, args: []string{"-stress=1s"}},
+	"assigned":       {folder: "rseqcs", mode: "assigned", args: []string{"-stress=500ms"}},
+
+	"rseq":     {folder: "internal/rseq"},
+	"rseq-cgo": {folder: "internal/rseq", cgo: true},
+	// Programs that are built and run by the tests, so with the mutant in them.
+	"modes-pie": {folder: "internal/modes", run: "^TestRows$/^pie$", builds: true},
+	"modes-cgo": {folder: "internal/modes", run: "^TestRows$/^cgo$", builds: true},
+
+	"vcpu":          {folder: "vcpu"},
+	"vcpu-cgo":      {folder: "vcpu", cgo: true},
+	"vcpu-assigned": {folder: "vcpu", mode: "assigned"},
+}
+
+// lastResort are the runs of a folder for a mutant that its killers leave alive.
+var lastResort = map[string][]string{
+	"rseqcs":        {"code", "rseqcs-stalled", "rseqcs", "points-cgo", "rseqcs-cgo"},
+	"internal/rseq": {"rseq", "rseq-cgo", "vcpu", "rseqcs"},
+	"vcpu":          {"vcpu", "vcpu-cgo", "rseqcs"},
+}
+
+// killTimeout bounds one run.
+const killTimeout = 90 * time.Second
+
+// arguments returns those of "go test".
+func (k killer) arguments(overlay string) []string {
+	arguments := []string{"test", "-vet=off", "-count=1", "-v", "-failfast", "-timeout=" + killTimeout.String()}
+	if overlay != "" {
+		arguments = append(arguments, "-overlay="+overlay)
+	}
+	if k.tags != "" {
+		arguments = append(arguments, "-tags="+k.tags)
+	}
+	if k.run != "" {
+		arguments = append(arguments, "-run="+k.run)
+	}
+	if k.skip != "" {
+		arguments = append(arguments, "-skip="+k.skip)
+	}
+	arguments = append(arguments, "./"+k.folder)
+	if len(k.args) > 0 {
+		arguments = append(append(arguments, "-args"), k.args...)
+	}
+	return arguments
+}
+
+// death is how a run ended.
+type death struct {
+	killed bool
+	by     string // the test that failed
+	output string
+}
+
+// errBuild is a mutant that is no program: its table is wrong.
+var errBuild = errors.New("the mutant does not build")
+
+// try runs the tests on the sources under root as overlay changes them.
+func (k killer) try(ctx context.Context, root, overlay string) (death, error) {
+	ctx, stop := context.WithTimeout(ctx, killTimeout+60*time.Second)
+	defer stop()
+	command := exec.CommandContext(ctx, "go", k.arguments(overlay)...)
+	command.Dir = root
+	cgo := "CGO_ENABLED=0"
+	if k.cgo {
+		cgo = "CGO_ENABLED=1"
+	}
+	command.Env = append(os.Environ(), "GOWORK=off", cgo, "VCPUALLOC_MODE="+k.mode)
+	if overlay != "" && k.builds {
+		command.Env = append(command.Env, "GOFLAGS=-overlay="+overlay)
+	}
+	command.WaitDelay = 5 * time.Second
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	err := command.Run()
+	text := output.String()
+	switch {
+	case ctx.Err() != nil:
+		return death{}, fmt.Errorf("go test: %w", ctx.Err())
+	case err == nil:
+		return death{output: text}, nil
+	case strings.Contains(text, "[build failed]") || strings.Contains(text, "[setup failed]") || !strings.Contains(text, "FAIL"):
+		return death{output: text}, fmt.Errorf("%w:\n%s", errBuild, text)
+	}
+	return death{true, failedTest(text), text}, nil
+}
+
+var (
+	failedForm = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+	startForm  = regexp.MustCompile(`(?m)^=== RUN +(\w+)`)
+)
+
+// failedTest returns the name of the test that failed, or of the one in which
+// the program died.
+func failedTest(output string) string {
+	if match := failedForm.FindStringSubmatch(output); match != nil {
+		return match[1]
+	}
+	how := "crash"
+	if strings.Contains(output, "panic: test timed out") {
+		how = "hang"
+	}
+	if all := startForm.FindAllStringSubmatch(output, -1); all != nil {
+		return all[len(all)-1][1] + " (" + how + ")"
+	}
+	return "start of the program (" + how + ")"
+}

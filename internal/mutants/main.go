@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+type options struct {
+	match    *regexp.Regexp
+	skip     *regexp.Regexp
+	quick    bool
+	list     bool
+	parallel int
+	verbose  bool
+	guest    string
+	cache    string
+}
+
+func main() {
+	var o options
+	var match, skip string
+	flag.StringVar(&match, "run", "", "pattern of the mutants' names (default all)")
+	flag.StringVar(&skip, "skip", "^$", "pattern of the names of those that are left out")
+	flag.BoolVar(&o.quick, "quick", false, "only the small run")
+	flag.BoolVar(&o.list, "list", false, "print the mutants and end")
+	flag.IntVar(&o.parallel, "j", 2, "mutants to try at once")
+	flag.BoolVar(&o.verbose, "v", false, "print what the killing test says")
+	flag.StringVar(&o.guest, "guest", "", "row of internal/guests that runs the mutants of arm64 (default: they are left out on another machine)")
+	flag.StringVar(&o.cache, "cache", "", "cache folder of internal/guests")
+	flag.Parse()
+	o.match, o.skip = regexp.MustCompile(match), regexp.MustCompile(skip)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	alive, err := run(ctx, o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(2)
+	}
+	if alive > 0 {
+		os.Exit(1)
+	}
+}
+
+// runner is one run of the command.
+type runner struct {
+	options
+	root   string
+	folder string // for overlays
+
+	output sync.Mutex
+	began  time.Time
+	done   int
+	count  int
+}
+
+// fate is what became of a mutant.
+type fate struct {
+	mutant mutant
+	at     place
+	death  death
+	took   time.Duration
+	err    error
+}
+
+func run(ctx context.Context, o options) (alive int, err error) {
+	all, err := readTables()
+	if err != nil {
+		return 0, err
+	}
+	here, there := choose(all, o)
+	if o.list {
+		for _, m := range append(here, there...) {
+			fmt.Println(m.id())
+		}
+		return 0, nil
+	}
+	if len(here)+len(there) == 0 {
+		return 0, errors.New("no mutant has such a name; -list prints them")
+	}
+	r := &runner{options: o, began: time.Now(), count: len(here) + len(there)}
+	if r.root, err = moduleRoot(ctx); err != nil {
+		return 0, err
+	}
+	if r.folder, err = os.MkdirTemp("", "mutants"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(r.folder)
+	if err := r.baseline(ctx, here); err != nil {
+		return 0, err
+	}
+	fates := r.hunt(ctx, here)
+	if len(there) > 0 {
+		more, err := r.huntInGuest(ctx, there)
+		if err != nil {
+			return 0, err
+		}
+		fates = append(fates, more...)
+	}
+	alive = report(os.Stdout, fates, time.Since(r.began))
+	return alive, ctx.Err()
+}
+
+// choose returns the mutants that the options select: those that can run on this
+// machine, and those for a guest.
+func choose(all []mutant, o options) (here, there []mutant) {
+	for _, m := range all {
+		switch {
+		case !o.match.MatchString(m.id()) || o.skip.MatchString(m.id()) || o.quick && !m.quick:
+		case m.arch == "" || m.arch == runtime.GOARCH:
+			here = append(here, m)
+		case m.arch == guestArch && o.guest != "":
+			there = append(there, m)
+		}
+	}
+	return here, there
+}
+
+// moduleRoot is where go.mod is.
+func moduleRoot(ctx context.Context) (string, error) {
+	text, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/vcpualloc/vcpualloc").Output()
+	if err != nil {
+		return "", fmt.Errorf("run mutants from inside the module: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// baseline demands that what is to fail for the mutants passes without a change.
+func (r *runner) baseline(ctx context.Context, mutants []mutant) error {
+	needed := make(map[string]bool)
+	for _, m := range mutants {
+		for _, name := range m.killers {
+			needed[name] = true
+		}
+	}
+	names := make([]string, 0, len(needed))
+	for name := range needed {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return r.parallelly(len(names), func(i int) error {
+		result, err := killers[names[i]].try(ctx, r.root, "")
+		if err == nil && result.killed {
+			err = fmt.Errorf("%s fails in the sources as they are:\n%s", names[i], result.output)
+		}
+		r.progress("%-16s passes without a mutant", names[i])
+		return err
+	})
+}
+
+// parallelly calls work for 0 to count-1, some at once, and returns the first error.
+func (r *runner) parallelly(count int, work func(int) error) error {
+	next := make(chan int)
+	var mu sync.Mutex
+	var first error
+	var workers sync.WaitGroup
+	for range max(1, r.parallel) {
+		workers.Go(func() {
+			for i := range next {
+				if err := work(i); err != nil {
+					mu.Lock()
+					first = errors.Join(first, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range count {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return first
+}
+
+// hunt tries all mutants on this machine.
+func (r *runner) hunt(ctx context.Context, mutants []mutant) []fate {
+	fates := make([]fate, len(mutants))
+	// The errors are in the fates.
+	_ = r.parallelly(len(mutants), func(i int) error {
+		fates[i] = r.huntOne(ctx, mutants[i], i)
+		r.tell(fates[i])
+		return nil
+	})
+	return fates
+}
+
+// huntOne tries one mutant with its killers, then with all that its package has.
+func (r *runner) huntOne(ctx context.Context, m mutant, index int) (f fate) {
+	began := time.Now()
+	f.mutant = m
+	defer func() { f.took = time.Since(began) }()
+	texts, at, err := m.change(r.root)
+	f.at, f.err = at, err
+	if err != nil {
+		return f
+	}
+	folder := filepath.Join(r.folder, fmt.Sprint(index))
+	if f.err = os.Mkdir(folder, 0o700); f.err != nil {
+		return f
+	}
+	overlay, err := writeOverlay(folder, r.root, texts)
+	if err != nil {
+		f.err = err
+		return f
+	}
+	tried := make(map[string]bool)
+	for _, name := range append(slices.Clone(m.killers), lastResort[path.Dir(m.hunks[0].file)]...) {
+		if tried[name] || ctx.Err() != nil {
+			continue
+		}
+		tried[name] = true
+		f.death, f.err = killers[name].try(ctx, r.root, overlay)
+		if f.err != nil || f.death.killed {
+			f.death.by += " in " + name
+			break
+		}
+	}
+	return f
+}
+
+// tell prints one line for a mutant that has met its fate.
+func (r *runner) tell(f fate) {
+	r.output.Lock()
+	r.done++
+	done := r.done
+	r.output.Unlock()
+	r.progress("%3d of %d  %s: %s", done, r.count, f.mutant.id(), f.verdict())
+	if r.verbose || f.err != nil || !f.death.killed {
+		r.progress("%s", f.death.output)
+	}
+}
+
+// progress prints one line with the seconds since the start.
+func (r *runner) progress(format string, arguments ...any) {
+	r.output.Lock()
+	defer r.output.Unlock()
+	fmt.Fprintf(os.Stderr, "%6.1f  %s\n", time.Since(r.began).Seconds(), fmt.Sprintf(format, arguments...))
+}

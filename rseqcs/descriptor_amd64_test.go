@@ -1,0 +1,19 @@
+package rseqcs
+
+import "bytes"
+
+// endsWithStart reports whether the last instruction is MOVQ R9, 8(R8).
+func endsWithStart(code []byte) bool { return bytes.HasSuffix(code, []byte{0x4d, 0x89, 0x48, 0x08}) }
+
+// endsWithCommit reports whether the last instruction stores a register at R9,
+// the slab, or at the header of a class there.
+func endsWithCommit(code []byte) bool {
+	const store, ofR9, withIndex = 0x89, 0b001, 0b100
+	at := len(code) - 4
+	rex, opcode, form, index := code[at], code[at+1], code[at+2], code[at+3]
+	if rex&0xf1 == 0x41 && opcode == store && form>>6 == 0 && form&7 == withIndex {
+		return index>>6 == 0b11 && index&7 == ofR9 // scaled by headerSize
+	}
+	rex, opcode, form = code[at+1], code[at+2], code[at+3]
+	return rex&0xf1 == 0x41 && opcode == store && form>>6 == 0 && form&7 == ofR9
+}

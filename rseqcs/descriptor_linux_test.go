@@ -1,0 +1,49 @@
+//go:build amd64 || arm64
+
+package rseqcs
+
+import (
+	"fmt"
+	"testing"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+)
+
+// TestDescriptorsFit looks at the code of every section of every variant: it
+// begins behind START and ends behind its commit, to the instruction.
+func TestDescriptorsFit(t *testing.T) {
+	for variant, entries := range sectionTable() {
+		for section, entry := range entries {
+			name := fmt.Sprintf("variant %d, section %d", variant, section)
+			d, err := rseq.Describe(entry)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			begin := uintptr(d.Start) - uintptr(entry)
+			end := begin + uintptr(d.PostCommitOffset)
+			code := unsafe.Slice((*byte)(entry), end)
+			if variant != byP && !endsWithStart(code[:begin]) {
+				t.Errorf("%s: the last instruction before it is not START: % x", name, code[max(0, int(begin)-8):begin])
+			}
+			if !endsWithCommit(code) {
+				t.Errorf("%s: its last instruction is not a commit: % x", name, code[end-8:end])
+			}
+		}
+	}
+}
+
+// TestDescriptorsAreTheirOwn compares the descriptors that the kernel is given
+// with the code.
+func TestDescriptorsAreTheirOwn(t *testing.T) {
+	variant := variantHere()
+	if variant < 0 {
+		return // no section runs here
+	}
+	for section, entry := range sectionTable()[variant] {
+		if want, err := rseq.Describe(entry); err != nil || sectionDescriptors()[variant][section] != want {
+			t.Errorf("section %d: %+v, want %+v (%v)", section, sectionDescriptors()[variant][section], want, err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+//go:build amd64 || arm64
+
+package rseqcs
+
+import (
+	"runtime"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+)
+
+//go:linkname threadWord github.com/vcpualloc/vcpualloc/internal/rseq.threadWord
+func threadWord() uintptr
+
+//go:linkname threadPointer github.com/vcpualloc/vcpualloc/internal/rseq.threadPointer
+func threadPointer() uintptr
+
+// unregister ends the registration of the running thread, for good.
+func unregister(t *testing.T) {
+	g := rseq.Find()
+	area := threadWord()
+	if g.Owner == rseq.Libc {
+		area = threadPointer() + g.LibcOffset
+	}
+	const unregisterFlag = 1
+	if _, _, errno := syscall.RawSyscall6(unix.SYS_RSEQ, area, uintptr(g.Registered), unregisterFlag, signature, 0, 0); errno != 0 {
+		t.Fatalf("unregister %#x: %v", area, errno)
+	}
+	if g.Owner == rseq.Self {
+		// The kernel leaves ids behind, of which we say NoID where it refuses.
+		for _, offset := range []uintptr{rseq.OffsetCPUID, rseq.OffsetMMCID} {
+			*(*uint32)(unsafe.Add(*(*unsafe.Pointer)(unsafe.Pointer(&area)), offset)) = rseq.NoID
+		}
+	}
+}
+
+// TestUnregisteredThread works on a thread that cannot run sections: none of them
+// takes effect there, and the stack serves it from the slabs of the Ps.
+func TestUnregisteredThread(t *testing.T) {
+	if prepare(); !sections {
+		return // all threads are such
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends
+		if !rseq.EnsureThread() {
+			t.Error("the thread cannot register")
+			return
+		}
+		stack, err := NewStack("unregistered", []Capacity{{4, 4}, {4, 4}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer stack.Close()
+		for id := range stack.vcpuSlabs {
+			c := stack.classes[0]
+			*slotAt(stack.slab(id), c.begin) = unsafe.Pointer(new(token))
+			*headerAt(stack.slab(id), 0) = header{c.begin + slotSize, c.first}
+		}
+		unregister(t)
+		checkUnregistered(t, stack)
+	}()
+	<-done
+}
+
+func checkUnregistered(t *testing.T, stack *Stack) {
+	object, array := unsafe.Pointer(new(token)), new([2]unsafe.Pointer)
+	if got, _, _ := run.pop(stack.base, 0, 0); got != nil {
+		t.Errorf("popped %p", got)
+	}
+	if got, _, _, _ := run.push(stack.base, 0, object, nil); got != full {
+		t.Errorf("pushed: %d", got)
+	}
+	if n := run.popBatch(stack.base, 0, unsafe.Pointer(array), 2); n != 0 {
+		t.Errorf("popped %d", n)
+	}
+	if n := run.pushBatch(stack.base, 0, unsafe.Pointer(array), 2); n != 0 {
+		t.Errorf("pushed %d", n)
+	}
+	if run.setHeader(stack.base, 1, nil, 1) != kept {
+		t.Error("a header is stored")
+	}
+	var c Counter
+	before := fallbacks.Load()
+	c.Add(5)
+	c.Add(6)
+	if c.Value() != 11 {
+		t.Errorf("sum %d, want 11", c.Value())
+	}
+	for id, cell := range c.vcpus {
+		if id > 0 && cell.sum != 0 {
+			t.Errorf("cell %d has %d", id, cell.sum)
+		}
+	}
+	if outcome := stack.Push(1, object); outcome != Pushed {
+		t.Errorf("push on the slabs of the Ps: %d", outcome)
+	}
+	for id := range stack.vcpuSlabs {
+		if stack.Len(id, 0) != 1 || stack.Len(id, 1) != 0 {
+			t.Errorf("slab %d has %d and %d objects, want 1 and 0", id, stack.Len(id, 0), stack.Len(id, 1))
+		}
+	}
+	if n := fallbacks.Load() - before; n != 3 {
+		t.Errorf("%d fallbacks, want 3", n)
+	}
+	if stack.slabHere() < stack.vcpuSlabs {
+		t.Errorf("slab %d is that of a vCPU", stack.slabHere())
+	}
+}
