@@ -71,6 +71,9 @@ func (a *Allocator) allocSlow(n int, zeroed bool) ([]byte, error) {
 	}
 	class := arena.ClassOf(n)
 	p, err := a.heap.Alloc(class)
+	if err != nil && a.askForRoom(err) {
+		p, err = a.heap.Alloc(class)
+	}
 	if err != nil {
 		return nil, a.failed(n, err)
 	}
@@ -89,6 +92,9 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
 	}
 	p, dirty, err := a.heap.AllocLarge(n, align)
+	if err != nil && a.askForRoom(err) {
+		p, dirty, err = a.heap.AllocLarge(n, align)
+	}
 	if err != nil {
 		return nil, a.failed(n, err)
 	}

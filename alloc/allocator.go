@@ -16,11 +16,23 @@ type Options struct {
 	// Name appears in errors and in /proc/self/maps. Default: "alloc".
 	Name string
 
-	// Limit bounds the memory behind blocks in bytes: what the program has, what
-	// the caches hold, and free pages that were not returned to the system. It is
-	// rounded down to pages of 8 KiB. Tables and the magazines' own memory come
-	// on top (Stats.Metadata). Default: none. Limit: at least 64 KiB.
+	// Limit bounds the memory behind blocks in bytes, together with that of all
+	// children: what the program has, what the caches hold, and free pages that
+	// were not returned to the system. It is rounded down to pages of 8 KiB. Tables
+	// and the magazines' own memory come on top (Stats.Metadata). Default: none.
+	// Limit: at least 64 KiB.
 	Limit int64
+
+	// SoftLimit is from where on free memory is returned to the system without
+	// delay, in bytes. Default: none. Limit: at least 64 KiB.
+	SoftLimit int64
+
+	// Reclaim is called when a limit, the allocator's own or one above, has no room
+	// for so many bytes, before the call fails: a cache frees what it can do
+	// without, and returns about how many bytes that were; 0 makes the call fail.
+	// No lock is held meanwhile. It may be called by several goroutines at once, and
+	// again by its own allocations. Default: none.
+	Reclaim func(want int64) (freed int64)
 
 	// ReleaseDelay is after what time memory that is free goes back to the system,
 	// by a goroutine that exists while there is any: free blocks and pages that
@@ -47,6 +59,10 @@ const (
 type Allocator struct {
 	heap    arena.Heap // what its fast path reads comes first
 	name    string
+	options Options
+	budget  *arena.Budget
+	parent  *Allocator // nil for one of New
+	waiting waitList
 	closed  bool
 	forever bool // Default's
 }
@@ -55,29 +71,39 @@ type Allocator struct {
 // with no other. It takes address space and a few pages of memory, which Close
 // gives back.
 func New(o Options) (*Allocator, error) {
-	a := &Allocator{name: o.Name}
-	if a.name == "" {
-		a.name = "alloc"
+	if o.Name == "" {
+		o.Name = "alloc"
 	}
-	if o.Limit != 0 && o.Limit < minLimit {
+	return newAllocator(o, nil)
+}
+
+func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
+	if o.ReleaseDelay == 0 {
+		o.ReleaseDelay = defaultReleaseDelay
+	}
+	switch {
+	case o.Limit != 0 && o.Limit < minLimit:
 		return nil, fmt.Errorf("alloc: Options.Limit is %d bytes, at least %d are needed", o.Limit, minLimit)
+	case o.SoftLimit != 0 && o.SoftLimit < minLimit:
+		return nil, fmt.Errorf("alloc: Options.SoftLimit is %d bytes, at least %d are needed", o.SoftLimit, minLimit)
+	case o.ReleaseDelay > 0 && o.ReleaseDelay < minReleaseDelay:
+		return nil, fmt.Errorf("alloc: Options.ReleaseDelay is %v, at least %v are needed", o.ReleaseDelay, minReleaseDelay)
 	}
-	delay := o.ReleaseDelay
-	if delay == 0 {
-		delay = defaultReleaseDelay
+	a := &Allocator{name: o.Name, options: o, parent: parent}
+	var above *arena.Budget
+	if parent != nil {
+		above = parent.budget
 	}
-	if delay > 0 && delay < minReleaseDelay {
-		return nil, fmt.Errorf("alloc: Options.ReleaseDelay is %v, at least %v are needed", delay, minReleaseDelay)
-	}
+	a.budget = arena.NewBudget(o.Name, above, o.Limit, o.SoftLimit)
 	reserve := o.Reserve
 	if reserve == 0 {
-		reserve = defaultReserve()
+		reserve = a.defaultReserve()
 	}
-	if err := a.heap.Open(a.name, reserve, o.Limit, a.slow()); err != nil {
+	if err := a.heap.Open(a.name, reserve, a.budget, a.slow()); err != nil {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
 	}
-	if delay > 0 && osmem.CanRelease {
-		a.heap.ReleaseAfter(delay)
+	if o.ReleaseDelay > 0 && osmem.CanRelease {
+		a.heap.ReleaseAfter(o.ReleaseDelay)
 	}
 	return a, nil
 }
@@ -91,13 +117,18 @@ func (a *Allocator) slow() rseqcs.Slow {
 	}
 }
 
-// defaultReserve returns four times the memory of the machine in bytes, a power
-// of two: room for blocks that are freed in an unlucky order. Of a bounded
-// address space it leaves three quarters to others.
-func defaultReserve() int64 {
+// defaultReserve returns four times what the allocator can ever use in bytes, room
+// for blocks that are freed in an unlucky order: of its limit if it is a child,
+// else of the memory of the machine. Of a bounded address space it leaves three
+// quarters to others.
+func (a *Allocator) defaultReserve() int64 {
 	reserve := min(int64(16<<30), arena.MaxReserve)
-	for reserve < 4*machineMemory() && reserve < arena.MaxReserve {
-		reserve *= 2
+	if limit := a.budget.Limit(); a.parent != nil && limit > 0 {
+		reserve = min(max(4*limit, arena.MinReserve), arena.MaxReserve)
+	} else {
+		for reserve < 4*machineMemory() && reserve < arena.MaxReserve {
+			reserve *= 2
+		}
 	}
 	if bound := addressSpace(); bound > 0 {
 		reserve = min(reserve, max(bound/4, arena.MinReserve))
@@ -121,9 +152,12 @@ func Default() *Allocator { return defaultAllocator() }
 
 // Close gives all memory back to the system, blocks in use too: reading one of
 // them afterwards is a fault. No other call of this allocator may run at the
-// same time. Calls that come later return ErrClosed, and a Free panics.
+// same time, and its children must be closed before. Calls that come later return
+// ErrClosed, and a Free panics.
 func (a *Allocator) Close() error {
 	switch {
+	case a.budget.Below() > 0:
+		return fmt.Errorf("alloc: %s: %d children are open", a.name, a.budget.Below())
 	case a.forever:
 		return errors.New("alloc: the default allocator cannot be closed")
 	case a.closed:

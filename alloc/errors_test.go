@@ -18,7 +18,7 @@ func TestLimit(t *testing.T) {
 	for _, n := range []int{300_001 + 8192, limit + 1, 32 << 20} {
 		_, err := a.Alloc(n)
 		var over *LimitError
-		want := LimitError{Want: int64(GoodSize(n)), InUse: int64(cap(b)), Limit: limit}
+		want := LimitError{Want: int64(GoodSize(n)), InUse: int64(cap(b)), Limit: limit, Name: "small"}
 		if !errors.Is(err, ErrLimit) || !errors.As(err, &over) || *over != want {
 			t.Fatalf("%d bytes: %v, want %+v", n, err, want)
 		}

@@ -12,7 +12,7 @@ import (
 func openHeap(t testing.TB, reserve, limit int64) *Heap {
 	t.Helper()
 	h := new(Heap)
-	if err := h.Open("test", reserve, limit, rseqcs.Slow{}); err != nil {
+	if err := h.Open("test", reserve, NewBudget("test", nil, limit, 0), rseqcs.Slow{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -51,7 +51,7 @@ func reserveRange(t testing.TB, size uintptr) osmem.Range {
 // Numbers are pages.
 func newPageHeap(t testing.TB, pages uint32, limit int64) *pageHeap {
 	t.Helper()
-	h := &pageHeap{spans: newSpanTable(t, pages), top: firstPage, limit: limit}
+	h := &pageHeap{spans: newSpanTable(t, pages), top: firstPage, budget: NewBudget("test", nil, limit<<pageShift, 0)}
 	h.arrived.L = &h.mu
 	h.memory = reserveRange(t, uintptr(pages)<<pageShift)
 	if err := h.spans.back(firstPage + 1); err != nil {

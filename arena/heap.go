@@ -3,7 +3,6 @@ package arena
 import (
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"unsafe"
 
@@ -38,9 +37,9 @@ type Heap struct {
 
 // Open makes h, which must be zero, an empty heap. name appears in
 // /proc/self/maps. It reserves the given number of bytes of address space, or
-// half as often as the system refuses, and never backs more than limit bytes of
-// blocks; no limit is 0. slow serves what Blocks cannot.
-func (h *Heap) Open(name string, reserve, limit int64, slow rseqcs.Slow) error {
+// half as often as the system refuses, and charges what it backs of that to the
+// budget. slow serves what Blocks cannot.
+func (h *Heap) Open(name string, reserve int64, budget *Budget, slow rseqcs.Slow) error {
 	if reserve < MinReserve || reserve > MaxReserve {
 		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", reserve, MinReserve, int64(MaxReserve))
 	}
@@ -53,6 +52,7 @@ func (h *Heap) Open(name string, reserve, limit int64, slow rseqcs.Slow) error {
 			return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 		}
 	}
+	limit := budget.Limit()
 	stack, err := rseqcs.NewStack(name, magazines(limit))
 	if err != nil {
 		h.unmap()
@@ -63,11 +63,11 @@ func (h *Heap) Open(name string, reserve, limit int64, slow rseqcs.Slow) error {
 	h.pages.spans = &h.spans
 	h.pages.arrived.L = &h.pages.mu
 	h.pages.top = firstPage
-	h.pages.limit = math.MaxInt64 >> pageShift
+	h.pages.budget = budget
 	if limit > 0 {
 		h.pages.memory.NoHugePages() // else memory is taken that no count knows of
-		h.pages.limit = limit >> pageShift
 	}
+	budget.open(h)
 	return nil
 }
 
@@ -137,8 +137,10 @@ func (h *Heap) unmap() error {
 // other method may run meanwhile. Later calls of Blocks are slow ones, and no address
 // belongs to the heap.
 func (h *Heap) Close() error {
-	h.Blocks.Close()
+	// First those who work on h unasked.
 	h.upkeep.end()
+	h.pages.budget.close()
+	h.Blocks.Close()
 	h.size = 0
 	if err := errors.Join(h.Magazines.Close(), h.unmap()); err != nil {
 		return fmt.Errorf("arena: %w", err)

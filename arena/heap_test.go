@@ -212,7 +212,7 @@ func TestHeapConcurrent(t *testing.T) {
 func TestHeapOpenRefuses(t *testing.T) {
 	for _, reserve := range []int64{-1, 0, MinReserve - 1, MaxReserve + 1} {
 		var h Heap
-		if err := h.Open("test", reserve, 0, rseqcs.Slow{}); err == nil {
+		if err := h.Open("test", reserve, NewBudget("test", nil, 0, 0), rseqcs.Slow{}); err == nil {
 			t.Errorf("%d bytes: no error", reserve)
 			h.Close()
 		}
@@ -267,7 +267,7 @@ func TestHeapLimit(t *testing.T) {
 	for range 3 {
 		_, err := h.Alloc(ClassOf(100))
 		var over *LimitError
-		if want := (LimitError{Want: PageSize, InUse: limit, Limit: limit}); !errors.As(err, &over) || *over != want {
+		if want := (LimitError{Want: PageSize, InUse: limit, Limit: limit, Name: "test"}); !errors.As(err, &over) || *over != want {
 			t.Fatalf("%v, want %+v", err, want)
 		}
 		checkQuiet(t, h, limit)

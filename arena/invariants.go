@@ -242,8 +242,9 @@ func (h *pageHeap) checkInvariants() error {
 	if page != h.top || used != h.used || resident != h.resident {
 		return fmt.Errorf("%d pages used and %d resident up to page %d are counted as %d and %d up to %d", used, resident, page, h.used, h.resident, h.top)
 	}
-	if h.used+h.resident > h.limit {
-		return fmt.Errorf("%d pages used and %d resident exceed the limit of %d", h.used, h.resident, h.limit)
+	charged := h.budget.charged.Load()
+	if backed := h.used + h.resident; charged > h.budget.limit || charged < backed || charged > backed && h.budget.Below() == 0 {
+		return fmt.Errorf("%d pages used and %d resident are charged as %d, the limit is %d", h.used, h.resident, charged, h.budget.limit)
 	}
 	binned, err := h.backed.checkInvariants(h.spans)
 	if err != nil {

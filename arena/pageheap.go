@@ -14,7 +14,7 @@ import (
 // comes back with its free neighbours.
 //
 //	pages below top = used + transit + pages of free spans
-//	backed          = used + resident <= limit
+//	backed          = used + resident = what is charged to the budget
 //	resident        = the sum of resident of the free spans and of those in transit
 type pageHeap struct {
 	mu       sync.Mutex
@@ -27,20 +27,24 @@ type pageHeap struct {
 	resident int64  // pages that are not in use and may take memory
 	low      int64  // lowest resident since takeLow, for upkeep
 	released int64  // pages returned to the system so far
-	limit    int64  // pages
-	transit  int64  // pages of free spans that are being returned, outside the lock
+	budget   *Budget
+	transit  int64 // pages of free spans that are being returned, outside the lock
 	arrived  sync.Cond
 }
 
-// LimitError says that a heap would have to exceed its limit, in bytes.
-type LimitError struct{ Want, InUse, Limit int64 }
+// LimitError says that a heap would have to exceed its limit or one above, in
+// bytes. InUse is what that limit counts and Name whose it is.
+type LimitError struct {
+	Want, InUse, Limit int64
+	Name               string
+}
 
 // Is makes errors.Is(err, ErrLimit) true.
 func (e *LimitError) Is(target error) bool { return target == ErrLimit }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("limit reached: %s wanted, %s of %s in use",
-		humanize.IBytes(uint64(e.Want)), humanize.IBytes(uint64(e.InUse)), humanize.IBytes(uint64(e.Limit)))
+	return fmt.Sprintf("limit of %s reached: %s wanted, %s of %s in use",
+		e.Name, humanize.IBytes(uint64(e.Want)), humanize.IBytes(uint64(e.InUse)), humanize.IBytes(uint64(e.Limit)))
 }
 
 // ErrLimit is what every *LimitError is.
@@ -62,8 +66,9 @@ func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err err
 		return 0, false, fmt.Errorf("%w: a run of %d pages with an alignment of %d", ErrNoMemory, pages, align)
 	}
 	for {
-		if h.used+int64(pages) > h.limit {
-			return 0, false, &LimitError{Want: int64(pages) << pageShift, InUse: h.used << pageShift, Limit: h.limit << pageShift}
+		// Not even if all that is free here were returned?
+		if full := h.budget.lacks(int64(pages) - h.resident); full != nil {
+			return 0, false, full.refuse(pages, h.resident)
 		}
 		run := h.find(pages + align - 1)
 		if run == 0 {
@@ -75,13 +80,14 @@ func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err err
 			}
 		}
 		skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run) & (align - 1)
-		if h.used+int64(pages)+h.residentAfter(run, skip, pages) <= h.limit {
+		full := h.budget.charge(int64(pages) + h.residentAfter(run, skip, pages) - h.resident)
+		if full == nil {
 			first, dirty = h.cut(run, skip, pages)
 			h.low = min(h.low, h.resident)
 			return first, dirty, nil
 		}
 		if !h.returnOne(maxPages) && !h.await() {
-			return 0, false, &LimitError{Want: int64(pages) << pageShift, InUse: (h.used + h.resident) << pageShift, Limit: h.limit << pageShift}
+			return 0, false, full.refuse(pages, 0)
 		}
 	}
 }
@@ -149,8 +155,10 @@ func (h *pageHeap) release(first, resident uint32, dirty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pages := h.spans.at(first).pages
+	resident = min(resident, pages)
 	h.used -= int64(pages)
-	h.put(first, span{pages: pages, resident: min(resident, pages), dirty: dirty})
+	h.put(first, span{pages: pages, resident: resident, dirty: dirty})
+	h.budget.charge(int64(resident) - int64(pages))
 }
 
 // put joins a run, of which it is told pages, resident, dirty and stuck, with
@@ -231,6 +239,7 @@ func (h *pageHeap) returnOne(most uint32) bool {
 		// Of what is left, all may be resident.
 		left := min(s.resident, s.pages-uint32(bytes>>pageShift))
 		h.released += int64(s.resident - left)
+		h.budget.charge(int64(left) - int64(s.resident))
 		s.resident = left
 		s.dirty = s.dirty && !zeroed
 	}

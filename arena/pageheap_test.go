@@ -95,8 +95,8 @@ func (m *pageModel) alloc() {
 		m.checkError(pages, align, err)
 		return
 	}
-	if m.used+int64(pages) > m.heap.limit {
-		m.t.Fatalf("%d pages on top of %d exceed the limit of %d", pages, m.used, m.heap.limit)
+	if m.used+int64(pages) > m.heap.budget.limit {
+		m.t.Fatalf("%d pages on top of %d exceed the limit of %d", pages, m.used, m.heap.budget.limit)
 	}
 	if address := uintptr(m.heap.memory.Base) + uintptr(first)<<pageShift; address%(uintptr(align)<<pageShift) != 0 {
 		m.t.Fatalf("a run at %#x is not aligned to %d pages", address, align)
@@ -124,11 +124,11 @@ func (m *pageModel) alloc() {
 func (m *pageModel) checkError(pages, align uint32, err error) {
 	m.t.Helper()
 	var limit *LimitError
-	if over := m.used+int64(pages) > m.heap.limit; over != errors.As(err, &limit) {
-		m.t.Fatalf("%d pages on top of %d, limit %d: %v", pages, m.used, m.heap.limit, err)
+	if over := m.used+int64(pages) > m.heap.budget.limit; over != errors.As(err, &limit) {
+		m.t.Fatalf("%d pages on top of %d, limit %d: %v", pages, m.used, m.heap.budget.limit, err)
 	}
 	if limit != nil {
-		want := LimitError{Want: int64(pages) << pageShift, InUse: m.used << pageShift, Limit: m.heap.limit << pageShift}
+		want := LimitError{Want: int64(pages) << pageShift, InUse: m.used << pageShift, Limit: m.heap.budget.limit << pageShift, Name: "test"}
 		if *limit != want || !errors.Is(err, ErrLimit) {
 			m.t.Fatalf("%+v, want %+v", *limit, want)
 		}
@@ -315,6 +315,7 @@ func TestPageHeapAwaits(t *testing.T) {
 			h.mu.Lock()
 			h.resident -= int64(s.resident)
 			h.transit -= int64(s.pages)
+			h.budget.charge(-int64(s.resident))
 			s.resident = 0
 			h.put(first, s)
 			h.mu.Unlock()

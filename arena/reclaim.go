@@ -26,12 +26,32 @@ func (h *Heap) reclaim(want int64) {
 			h.giveObjects(class, array[:n])
 		}
 	}
-	most := min(h.pages.limit<<pageShift, int64(h.size))
+	most := int64(h.size)
+	if limit := h.pages.budget.Limit(); limit > 0 {
+		most = min(most, limit)
+	}
 	if want == 0 || h.heldByVCPUs() >= max(want, most/worthDraining) {
 		h.Magazines.Drain(func(class int, objects []unsafe.Pointer) {
 			h.giveObjects(uint8(class), objects)
 		})
 	}
+}
+
+// makeRoom is what a heap does before it refuses pages: it moves what its caches
+// hold back to the spans, and makes the heaps that share a full budget with it
+// return their free memory. The caller holds no lock.
+func (h *Heap) makeRoom(pages int64) {
+	h.reclaim(pages << pageShift)
+	need := pages - h.pages.residentNow()
+	for node := h.pages.budget; node != nil; node = node.parent {
+		node.squeeze(h, need)
+	}
+}
+
+// giveWay returns the free memory of h to the system, for another heap.
+func (h *Heap) giveWay() {
+	h.reclaim(0)
+	h.pages.trim(func() bool { return true })
 }
 
 // heldByVCPUs returns the bytes of free objects in all magazines.

@@ -17,7 +17,7 @@ func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 	}
 	object, err := h.refill(class)
 	if err != nil {
-		h.reclaim(int64(classes[class].pages) << pageShift)
+		h.makeRoom(int64(classes[class].pages))
 		object, err = h.refill(class)
 	}
 	return object, err
@@ -92,7 +92,7 @@ func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err e
 	}
 	page, dirty, err := h.pages.alloc(uint32(pages), uint32(alignPages))
 	if err != nil {
-		h.reclaim(int64(pages) << pageShift)
+		h.makeRoom(int64(pages))
 		page, dirty, err = h.pages.alloc(uint32(pages), uint32(alignPages))
 	}
 	if err != nil {

@@ -23,6 +23,7 @@ type ClassStats struct {
 type Stats struct {
 	Reserved       int64 // address space, of blocks and tables
 	Limit          int64 // 0: none
+	Charged        int64 // Backed and Gone, and those of the heaps below in the tree of budgets
 	Backed         int64 // pages handed out, and free ones that may take memory
 	Live           int64 // blocks with the program, by their usable sizes
 	CachedVCPU     int64 // free objects in magazines
@@ -57,9 +58,10 @@ func (h *Heap) Stats() *Stats {
 	s.Backed = (p.used+p.resident)<<pageShift - s.Gone
 	s.PageHeapFree = p.resident << pageShift
 	s.Released = p.released<<pageShift + h.gone.released.Load()
-	if limit := p.limit << pageShift; limit > 0 && p.limit < maxPages {
-		s.Limit = limit
+	if p.budget.limit != noLimit {
+		s.Limit = p.budget.limit << pageShift
 	}
+	s.Charged = p.budget.Charged()
 	tables := []int64{int64(h.pageMapMemory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size), int64(h.spans.gone.Size)}
 	s.Reserved = int64(p.memory.Size) + h.Magazines.Reserved()
 	for _, size := range tables {

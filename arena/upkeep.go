@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 //	free pages that nobody needed                    to the system
 //	free OS pages of spans that nobody touched       to the system
 //
+// (all free pages, when a soft limit is exceeded)
 // where "not" means: in the last two rounds, so that what is used again and again
 // stays. What has come out of caches has waited already, and goes on at once.
 type upkeep struct {
@@ -99,6 +101,9 @@ func (h *Heap) maintain() (again bool) {
 	waited := max(0, h.pages.residentNow()-before)
 	h.draining.Unlock()
 	low := h.pages.takeLow()
+	if h.pages.budget.overSoft() {
+		waited = math.MaxInt64 / 2
+	}
 	h.pages.returnPages(min(low, u.low) + waited)
 	u.low = low
 	swept := false
