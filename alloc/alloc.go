@@ -109,39 +109,6 @@ func (a *Allocator) failed(n int, err error) error {
 	return fmt.Errorf("alloc: %s: %d bytes: %w", a.name, n, err)
 }
 
-// Realloc changes the length of a block to n and returns it, at the same
-// address if it fits there and more than half of the block is not left unused,
-// or nothing smaller can be had. The
-// first min(len(b), n) bytes stay, the others are zero. b is not to be used
-// afterwards, unless there is an error: then it is as before. A nil or empty b
-// is Alloc; n = 0 frees b.
-func (a *Allocator) Realloc(b []byte, n int) ([]byte, error) {
-	usable := a.UsableSize(b)
-	switch {
-	case usable == 0 && !a.isEmptyBlock(unsafe.Pointer(unsafe.SliceData(b))):
-		panic(a.misuse("Realloc", unsafe.Pointer(unsafe.SliceData(b))))
-	case n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable):
-		return inPlace(b, n, usable), nil
-	}
-	moved, err := a.AllocUninit(n)
-	switch {
-	case err != nil && n <= usable:
-		return inPlace(b, n, usable), nil
-	case err != nil:
-		return nil, err
-	}
-	clear(moved[copy(moved, b):])
-	a.Free(b)
-	return moved, nil
-}
-
-// inPlace returns the block of b with length n and zeros behind its old end.
-func inPlace(b []byte, n, usable int) []byte {
-	resized := blockOf(unsafe.Pointer(unsafe.SliceData(b)), n, usable)
-	clear(resized[min(len(b), n):])
-	return resized
-}
-
 // GoodSize returns the capacity of a block of n bytes, n >= 0: what n is
 // rounded up to. An n that no block can have is returned as it is.
 func GoodSize(n int) int {

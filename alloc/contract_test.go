@@ -3,7 +3,9 @@ package alloc
 import (
 	"math/bits"
 	"testing"
+	"unsafe"
 
+	"github.com/vcpualloc/vcpualloc/arena"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
@@ -166,6 +168,7 @@ func TestRealloc(t *testing.T) {
 	random := steady.Random(t)
 	a := open(t, Options{})
 	var b, want []byte
+	extended := 0
 	for range 600 {
 		n := random.IntN(1 << random.IntN(20))
 		usable, address := a.UsableSize(b), addressOf(b)
@@ -177,13 +180,23 @@ func TestRealloc(t *testing.T) {
 			b, want = b[:kept:kept], want[:kept] // the block is what it was
 		}
 		fill(b[len(b):cap(b)], 0xdd)
-		b = must(t)(a.Realloc(b, n))
+		large := usable > 0 && a.heap.IsLarge(unsafe.Pointer(unsafe.SliceData(b)))
+		if random.IntN(3) == 0 {
+			kept := min(n, len(b))
+			b = must(t)(a.ReallocUninit(b, n))
+			clear(b[kept:])
+		} else {
+			b = must(t)(a.Realloc(b, n))
+		}
 		want = append(want[:min(n, len(want))], make([]byte, max(0, n-len(want)))...)
 		if string(b) != string(want) || cap(b) != a.UsableSize(b) || cap(b) < n {
 			t.Fatalf("%d bytes: length %d, capacity %d, usable %d, or other bytes", n, len(b), cap(b), a.UsableSize(b))
 		}
-		if inPlace := n <= usable && (n >= usable/2 || GoodSize(n) == usable); n > 0 && inPlace != (addressOf(b) == address) {
-			t.Fatalf("%d bytes in a block of %d: stays: %t", n, usable, addressOf(b) == address)
+		fits := n <= usable && (n >= usable/2 || GoodSize(n) == usable || large && n > arena.PageSize)
+		if stays := addressOf(b) == address; n > 0 && stays != fits && (!stays || !large || n <= usable) {
+			t.Fatalf("%d bytes in a block of %d, large: %t: stays: %t", n, usable, large, stays)
+		} else if stays && n > usable {
+			extended++
 		}
 		checkLive(t, a, cap(b))
 		for i := range b {
@@ -193,6 +206,9 @@ func TestRealloc(t *testing.T) {
 	}
 	a.Free(b)
 	checkQuiet(t, a, 0)
+	if extended == 0 {
+		t.Error("no block was extended where it was")
+	}
 }
 
 func checkLive(t *testing.T, a *Allocator, want int) {

@@ -37,7 +37,7 @@ func TestLimit(t *testing.T) {
 	}
 	// A failed Realloc leaves the block as it was.
 	fill(b, 5)
-	if moved, err := a.Realloc(b, limit); moved != nil || !errors.Is(err, ErrLimit) || firstOther(b, 5) >= 0 {
+	if moved, err := a.Realloc(b, limit+1); moved != nil || !errors.Is(err, ErrLimit) || firstOther(b, 5) >= 0 {
 		t.Errorf("Realloc: %d bytes, %v", len(moved), err)
 	}
 	a.Free(b)

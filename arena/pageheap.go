@@ -56,10 +56,36 @@ var ErrNoMemory = errors.New("out of memory")
 // ErrTooLarge says that no heap of this size could ever hold the block.
 var ErrTooLarge = errors.New("block too large")
 
+// roomy is how much longer than the run that is wanted a free span is to be, at
+// the beginning of which a run has room to grow.
+const roomy = 4
+
 // alloc returns the first page of a run of the given length, a multiple of
 // align pages from address 0 on; align is a power of two. dirty tells that the
 // pages may hold old bytes.
 func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err error) {
+	return h.allocFrom(h.find, pages, align)
+}
+
+// allocRoomy is alloc of a run with free pages behind it, if there are any, for a
+// block that grows.
+func (h *pageHeap) allocRoomy(pages uint32) (first uint32, dirty bool, err error) {
+	return h.allocFrom(func(pages uint32) uint32 {
+		for _, b := range []*bins{&h.backed, &h.bare} {
+			if run := b.last(); run != 0 && h.spans.at(run).pages/roomy >= pages {
+				return run
+			}
+		}
+		if run, err := h.grow(min(roomy*pages, uint32(h.memory.Size>>pageShift)-h.top)); err == nil && h.spans.at(run).pages >= pages {
+			return run
+		}
+		return h.find(pages)
+	}, pages, 1)
+}
+
+// allocFrom is alloc in a free span that find returns, or in new pages if that is
+// 0. The lock is held while find runs.
+func (h *pageHeap) allocFrom(find func(pages uint32) uint32, pages, align uint32) (first uint32, dirty bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if uint64(pages)+uint64(align) > maxPages {
@@ -70,7 +96,7 @@ func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err err
 		if full := h.budget.lacks(int64(pages) - h.resident); full != nil {
 			return 0, false, full.refuse(pages, h.resident)
 		}
-		run := h.find(pages + align - 1)
+		run := find(pages + align - 1)
 		if run == 0 {
 			if run, err = h.grow(pages + align - 1); err != nil {
 				if h.await() {
@@ -90,6 +116,53 @@ func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err err
 			return 0, false, full.refuse(pages, 0)
 		}
 	}
+}
+
+// extend adds pages behind a run that alloc returned, if they are free and the
+// budget has room for them. dirty tells that they may hold old bytes.
+func (h *pageHeap) extend(first, more uint32) (dirty, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.spans.at(first)
+	next := first + s.pages
+	if uint64(next)+uint64(more) > uint64(h.memory.Size>>pageShift) {
+		return false, false
+	}
+	if free := h.freeFrom(next); free < more {
+		if next+free != h.top {
+			return false, false // others lie there
+		}
+		if _, err := h.grow(more); err != nil {
+			return false, false
+		}
+	}
+	if h.budget.charge(int64(more)+h.residentAfter(next, 0, more)-h.resident) != nil {
+		return false, false
+	}
+	_, dirty = h.cut(next, 0, more)
+	h.low = min(h.low, h.resident)
+	*h.spans.at(next) = span{}
+	s.pages += more
+	return dirty, true
+}
+
+// freeFrom returns the length of the free span that begins at page, 0 for none.
+func (h *pageHeap) freeFrom(page uint32) uint32 {
+	if page >= h.top || h.spans.at(page).state != spanFree {
+		return 0
+	}
+	return h.spans.at(page).pages
+}
+
+// shrink takes back what a run has above the given number of pages.
+func (h *pageHeap) shrink(first, pages uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.spans.at(first)
+	rest := s.pages - pages
+	s.pages = pages
+	h.used -= int64(rest)
+	h.put(first+pages, span{pages: rest, resident: rest, dirty: true})
 }
 
 // find returns a free span of at least the given length, rather one that takes

@@ -86,14 +86,24 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 // is a multiple of align, a power of two. dirty tells that it may hold old
 // bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge.
 func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err error) {
-	pages, alignPages := PagesFor(n), max(1, PagesFor(align))
+	alignPages := uint32(max(1, PagesFor(align)))
+	return h.allocLarge(n, align, func(pages uint32) (uint32, bool, error) { return h.pages.alloc(pages, alignPages) })
+}
+
+// AllocGrowing is AllocLarge of a block that ExtendLarge is likely to extend.
+func (h *Heap) AllocGrowing(n int) (block unsafe.Pointer, dirty bool, err error) {
+	return h.allocLarge(n, 1, h.pages.allocRoomy)
+}
+
+func (h *Heap) allocLarge(n, align int, alloc func(pages uint32) (uint32, bool, error)) (block unsafe.Pointer, dirty bool, err error) {
 	if uintptr(n) > h.size || uintptr(align) > h.size {
 		return nil, false, fmt.Errorf("%w: %d bytes with an alignment of %d in a range of %d", ErrTooLarge, n, align, h.size)
 	}
-	page, dirty, err := h.pages.alloc(uint32(pages), uint32(alignPages))
+	pages := PagesFor(n)
+	page, dirty, err := alloc(uint32(pages))
 	if err != nil {
 		h.makeRoom(int64(pages))
-		page, dirty, err = h.pages.alloc(uint32(pages), uint32(alignPages))
+		page, dirty, err = alloc(uint32(pages))
 	}
 	if err != nil {
 		return nil, false, err
@@ -103,6 +113,39 @@ func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err e
 	h.large.blocks.Add(1)
 	h.large.bytes.Add(int64(pages) << pageShift)
 	return h.addressOf(page), dirty, nil
+}
+
+// ExtendLarge extends the large block at address, at which one must start, to n
+// bytes where it is, if the pages behind it are free and no limit forbids it.
+// dirty tells that the new pages may hold old bytes.
+func (h *Heap) ExtendLarge(address unsafe.Pointer, n int) (dirty, ok bool) {
+	page := uint32(h.offsetOf(address) >> pageShift)
+	if uintptr(n) > h.size {
+		return false, false
+	}
+	more := uint32(PagesFor(n)) - h.spans.at(page).pages
+	if dirty, ok = h.pages.extend(page, more); ok {
+		h.large.bytes.Add(int64(more) << pageShift)
+	}
+	return dirty, ok
+}
+
+// ShrinkLarge gives back what the large block at address, at which one must start,
+// has above n bytes, n > 0.
+func (h *Heap) ShrinkLarge(address unsafe.Pointer, n int) {
+	page := uint32(h.offsetOf(address) >> pageShift)
+	pages := h.spans.at(page).pages
+	if keep := uint32(PagesFor(n)); keep < pages {
+		h.large.bytes.Add(-int64(pages-keep) << pageShift)
+		h.pages.shrink(page, keep)
+		h.upkeep.begin(h)
+	}
+}
+
+// IsLarge reports whether a large block starts at address.
+func (h *Heap) IsLarge(address unsafe.Pointer) bool {
+	_, ok := h.largeAt(address)
+	return ok
 }
 
 // FreeLarge frees a large block, and reports whether one starts at address. Of

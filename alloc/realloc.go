@@ -1,0 +1,80 @@
+package alloc
+
+import (
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/arena"
+)
+
+// growingFrom is from which size on a block that Realloc has to move becomes a run
+// of pages with free ones behind it, in bytes, so that it need not be moved again.
+// Below, copying costs less than the page heap's lock.
+const growingFrom = 16 << 10
+
+// Realloc changes the length of a block to n and returns it: at the same address
+// if it fits there and more than half of the block is not left unused, if the
+// pages behind a large one are free, or if nothing else can be had. The first
+// min(len(b), n) bytes stay, the others are zero. b is not to be used afterwards,
+// unless there is an error: then it is as before. A nil or empty b is Alloc; n = 0
+// frees b.
+func (a *Allocator) Realloc(b []byte, n int) ([]byte, error) { return a.realloc("Realloc", b, n, true) }
+
+// ReallocUninit is Realloc without the clearing: the bytes behind the first
+// min(len(b), n) are undefined, as those of AllocUninit are.
+func (a *Allocator) ReallocUninit(b []byte, n int) ([]byte, error) {
+	return a.realloc("ReallocUninit", b, n, false)
+}
+
+func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, error) {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	usable := a.UsableSize(b)
+	if usable == 0 && !a.isEmptyBlock(p) {
+		panic(a.misuse(op, p))
+	}
+	if n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable) {
+		return inPlace(b, n, usable, zeroed), nil
+	}
+	if n > arena.PageSize && usable > 0 && a.heap.IsLarge(p) {
+		if n < usable {
+			a.heap.ShrinkLarge(p, n)
+			return inPlace(b, n, arena.PagesFor(n)*arena.PageSize, zeroed), nil
+		}
+		if dirty, ok := a.heap.ExtendLarge(p, n); ok {
+			inPlace(b, usable, usable, zeroed)
+			b = blockOf(p, usable, arena.PagesFor(n)*arena.PageSize)
+			return inPlace(b, n, cap(b), zeroed && dirty), nil
+		}
+	}
+	moved, err := a.newPlace(n, usable)
+	switch {
+	case err != nil && n <= usable:
+		return inPlace(b, n, usable, zeroed), nil
+	case err != nil:
+		return nil, err
+	}
+	if copied := copy(moved, b); zeroed {
+		clear(moved[copied:])
+	}
+	a.Free(b)
+	return moved, nil
+}
+
+// newPlace returns a block for n bytes of a block that has usable ones.
+func (a *Allocator) newPlace(n, usable int) ([]byte, error) {
+	if usable > 0 && n > usable && n > growingFrom && !a.closed {
+		// Without room for so many pages there may be some for a block of a class.
+		if p, _, err := a.heap.AllocGrowing(n); err == nil {
+			return blockOf(p, n, arena.PagesFor(n)*arena.PageSize), nil
+		}
+	}
+	return a.AllocUninit(n)
+}
+
+// inPlace returns the block of b with another length, cleared behind its old end.
+func inPlace(b []byte, n, usable int, zeroed bool) []byte {
+	resized := blockOf(unsafe.Pointer(unsafe.SliceData(b)), n, usable)
+	if zeroed && n > len(b) {
+		clear(resized[len(b):])
+	}
+	return resized
+}
