@@ -23,8 +23,8 @@ func (a *Allocator) AllocBatchUninit(dst [][]byte, n int) (int, error) {
 func (a *Allocator) allocBatch(dst [][]byte, n int, zeroed bool) (filled int, err error) {
 	class := arena.ClassOf(n)
 	size := arena.ClassSize(class)
+	var objects [batchMax]unsafe.Pointer
 	for filled < len(dst) {
-		var objects [batchMax]unsafe.Pointer
 		count := 0
 		if class != 0 && !a.closed {
 			count = a.heap.Magazines.PopBatch(int(class), objects[:min(batchMax, len(dst)-filled)])
@@ -53,26 +53,16 @@ func (a *Allocator) allocBatch(dst [][]byte, n int, zeroed bool) (filled int, er
 // same size, one behind the other, are given back as one section; a double free
 // among them is seen if they are neighbours.
 func (a *Allocator) FreeBatch(bs [][]byte) {
+	var objects [batchMax]unsafe.Pointer
 	for len(bs) > 0 {
 		// Free looks at the newest object of the magazine, a batch does not.
-		a.Free(bs[0])
-		class := arena.ClassOf(cap(bs[0]))
-		last := unsafe.Pointer(unsafe.SliceData(bs[0]))
+		first := bs[0]
+		a.Free(first)
 		bs = bs[1:]
-		var objects [batchMax]unsafe.Pointer
-		count := 0
-		for _, b := range bs[:min(batchMax, len(bs))] {
-			p := unsafe.Pointer(unsafe.SliceData(b))
-			if arena.ClassOf(cap(b)) != class || p == last || !a.heap.Blocks.Starts(class, p) {
-				break
-			}
-			objects[count] = p
-			last = p
-			count++
-		}
-		if count > 0 {
-			pushed := a.heap.Magazines.PushBatch(int(class), objects[:count])
-			bs = bs[pushed:]
+		class := arena.ClassOf(cap(first))
+		count := a.heap.Blocks.Gather(class, bs, objects[:])
+		if count > 0 && unsafe.SliceData(bs[0]) != unsafe.SliceData(first) {
+			bs = bs[a.heap.Magazines.PushBatch(int(class), objects[:count]):]
 		}
 	}
 }

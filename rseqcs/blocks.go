@@ -171,6 +171,29 @@ func (b *Blocks) Starts(class uint8, address unsafe.Pointer) bool {
 	return offset < b.size && b.classes.starts(offset, *b.PageAt(offset >> PageShift), class)
 }
 
+// Gather puts the addresses of the leading blocks of a list into an array, as long
+// as each is a block of the class with the capacity that Alloc gave it, and not
+// the one before it once more, and returns how many there are.
+func (b *Blocks) Gather(class uint8, blocks [][]byte, into []unsafe.Pointer) (count int) {
+	size, factor, bound := int(b.classes.Sizes[class]), b.classes.Factors[class], b.classes.Bounds[class]
+	last := unsafe.Pointer(nil)
+	for i := range min(len(blocks), len(into)) {
+		p := unsafe.Pointer(unsafe.SliceData(blocks[i]))
+		offset := b.OffsetOf(p)
+		if cap(blocks[i]) != size || offset >= b.size || p == last {
+			return i
+		}
+		// As starts does it, with what is the same for all outside of the loop.
+		other := uint64(*b.PageAt(offset >> PageShift) ^ PageEntry(class))
+		if other&pageMask != 0 || (other|uint64(offset&pageMask))*factor >= bound {
+			return i
+		}
+		into[i] = p
+		last = p
+	}
+	return min(len(blocks), len(into))
+}
+
 // OffsetOf returns how far an address lies in the range; for an address outside
 // it is at least the size of the range.
 func (b *Blocks) OffsetOf(address unsafe.Pointer) uintptr {
