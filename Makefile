@@ -8,7 +8,7 @@ STRESS  ?= 2s
 # go1.25 is its newest patch. The go command downloads them; empty for none.
 TOOLCHAINS ?= go1.25 go1.27
 # Without internal/modes, which chooses how its programs are built by itself.
-CORE    := ./vcpu ./rseqcs ./arena ./alloc $(addprefix ./internal/,osmem procpin regcall rseq)
+CORE    := ./vcpu ./rseqcs ./arena ./alloc $(addprefix ./internal/,osmem procpin regcall rseq seccomp)
 HEAPS   := ./rseqcs ./arena ./alloc
 STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1

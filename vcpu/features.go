@@ -63,9 +63,11 @@ func (f Features) Has(end int) bool { return f.Size >= end }
 // where other processes have all CPUs); later calls cost a load. It may be
 // called from any goroutine.
 //
-// It uses rseq, sched_setaffinity, sched_setattr and membarrier. A seccomp
-// filter that answers with an error leads to a lower mode and a Reason; for one
-// that kills, set VCPUALLOC_MODE=assigned, under which none of them is called.
+// It uses rseq, sched_setaffinity, sched_setattr and membarrier. Where a seccomp
+// filter refuses them, with an error or by killing, the mode is a lower one and
+// Reason says so; what kills is found out by a child process (internal/seccomp),
+// which takes the longer the more memory this process has.
+// Under VCPUALLOC_MODE=assigned none of them is called.
 func Probe() Features { return *probe() }
 
 var probe = sync.OnceValue(func() *Features {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
+	"github.com/vcpualloc/vcpualloc/internal/seccomp"
 )
 
 // The self-test: does this kernel abort a section that it interrupts?
@@ -235,6 +236,9 @@ func exitSyscall()
 // instead of at the end of the other's slice, which is a matter of milliseconds;
 // earlier kernels ignore it. restore goes back to the default slice.
 func shortenSlice() (restore func()) {
+	if seccomp.Forbids(seccomp.SchedSetattr) != nil {
+		return func() {}
+	}
 	attributes, err := unix.SchedGetAttr(0, 0)
 	if err != nil || attributes.Policy != unix.SCHED_NORMAL {
 		return func() {}
@@ -264,6 +268,9 @@ var (
 // pinThread locks the goroutine to its thread and the thread to the given CPU,
 // or to the one it is on, and returns how to undo both.
 func pinThread(cpu int) (restore func(), on int, err error) {
+	if err := seccomp.Forbids(seccomp.SchedSetaffinity); err != nil {
+		return nil, 0, err
+	}
 	runtime.LockOSThread()
 	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {

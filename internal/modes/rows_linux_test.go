@@ -69,6 +69,14 @@ var rows = []row{
 	{name: "membarrier EPERM, cgo", program: "cgo", denied: []string{"membarrier=EPERM"}, want: withoutFence(libc)},
 	{name: "sched_setaffinity EPERM", program: "static", denied: []string{"sched_setaffinity=EPERM"}, want: unpinned(self)},
 	{name: "sched_setaffinity ENOSYS, cgo", program: "cgo", denied: []string{"sched_setaffinity=ENOSYS"}, want: unpinned(libc)},
+	{name: "rseq kills", program: "static", denied: []string{"rseq=KILL"}, want: noneBecause("rseq: a seccomp filter kills who calls it")},
+	{name: "rseq traps", program: "static", denied: []string{"rseq=TRAP"}, want: noneBecause("rseq: a seccomp filter kills who calls it")},
+	{name: "membarrier kills", program: "static", denied: []string{"membarrier=KILL"}, want: withoutFence(self)},
+	{name: "membarrier traps, cgo", program: "cgo", denied: []string{"membarrier=TRAP"}, want: withoutFence(libc)},
+	{name: "sched_setaffinity kills", program: "static", denied: []string{"sched_setaffinity=KILL"}, want: unpinned(self)},
+	{name: "sched_setaffinity kills, pie", program: "pie", need: needLoader, denied: []string{"sched_setaffinity=KILL"}, want: unpinned(self)},
+	{name: "systemd's ~@resources, cgo", program: "cgo", denied: []string{"sched_setaffinity=KILL", "sched_setattr=KILL"}, want: unpinned(libc)},
+	{name: "sched_setattr kills", program: "static", denied: []string{"sched_setattr=KILL"}, want: self},
 	{name: "sched_setattr EPERM", program: "static", denied: []string{"sched_setattr=EPERM"}, want: self},
 
 	// Settings of this project and of Go.

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/seccomp"
 )
 
 // include/uapi/linux/membarrier.h, Linux 5.10.
@@ -18,6 +20,9 @@ const (
 
 // fenceError is why fences do not work, or nil. The registration is done once.
 var fenceError = sync.OnceValue(func() error {
+	if err := seccomp.Forbids(seccomp.Membarrier); err != nil {
+		return fmt.Errorf("rseq: %w", err)
+	}
 	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierRegisterPrivateExpeditedRseq, 0, 0)
 	if errno != 0 {
 		return fmt.Errorf("rseq: membarrier(REGISTER_PRIVATE_EXPEDITED_RSEQ): %w", errno)
@@ -28,6 +33,9 @@ var fenceError = sync.OnceValue(func() error {
 // HasFence reports whether the kernel says that it has fences. It registers
 // nothing, which would take milliseconds in a process with many threads.
 func HasFence() bool {
+	if seccomp.Forbids(seccomp.Membarrier) != nil {
+		return false
+	}
 	commands, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierQuery, 0, 0)
 	return errno == 0 && commands&membarrierPrivateExpeditedRseq != 0
 }

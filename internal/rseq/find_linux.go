@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/seccomp"
 )
 
 const (
@@ -52,6 +54,10 @@ func Unused() *Ground {
 
 func find() *Ground {
 	g := Unused()
+	if err := seccomp.Forbids(seccomp.Rseq); err != nil {
+		g.Reason = err.Error()
+		return g
+	}
 	if isCgo() {
 		findLibc(g)
 	} else {

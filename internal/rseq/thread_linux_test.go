@@ -298,15 +298,27 @@ func TestThreadsComeAndGo(t *testing.T) {
 	}
 	const alive = 40
 	before := ReadThreadStats()
-	limit := make(chan struct{}, alive)
+	limit := make(chan struct{}, alive) // of threads that the kernel knows
+	ended := make(chan int, alive)
+	go func() {
+		for tid := range ended {
+			for end := time.Now().Add(time.Second); unix.Tgkill(unix.Getpid(), tid, 0) != unix.ESRCH; {
+				if tid == unix.Getpid() || time.Now().After(end) {
+					break // it stays, or its id has gone to one that does
+				}
+				runtime.Gosched()
+			}
+			<-limit
+		}
+	}()
 	var all sync.WaitGroup
 	var usable atomic.Int64
 	var holders sync.Map // by area
 	for range births {
 		limit <- struct{}{}
 		all.Go(func() {
-			defer func() { <-limit }()
 			runtime.LockOSThread() // never unlocked: the thread ends
+			defer func() { ended <- unix.Gettid() }()
 			if EnsureThread() && int32(Field(OffsetCPUID)) >= 0 {
 				usable.Add(1)
 			}
@@ -319,6 +331,7 @@ func TestThreadsComeAndGo(t *testing.T) {
 		})
 	}
 	all.Wait()
+	close(ended)
 	after := ReadThreadStats()
 	t.Logf("before %+v, after %+v", before, after)
 	if int(usable.Load()) != births {

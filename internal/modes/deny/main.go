@@ -1,7 +1,7 @@
 //go:build linux && (amd64 || arm64)
 
 // Command deny runs a program under a seccomp filter that answers some system
-// calls with an error, as sandboxes do:
+// calls with an error, or kills who makes them, as sandboxes do:
 //
 //	deny rseq=ENOSYS membarrier=EPERM -- program argument…
 package main
@@ -33,7 +33,14 @@ var calls = map[string]uint32{
 	"sched_setattr":     unix.SYS_SCHED_SETATTR,
 }
 
-var answers = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EINVAL": unix.EINVAL}
+// answers are what the kernel does instead, as a filter returns it.
+var answers = map[string]uint32{
+	"ENOSYS": returnErrno | uint32(unix.ENOSYS),
+	"EPERM":  returnErrno | uint32(unix.EPERM),
+	"EINVAL": returnErrno | uint32(unix.EINVAL),
+	"TRAP":   returnTrap,
+	"KILL":   returnKillProcess,
+}
 
 func run(arguments []string) error {
 	// Filters belong to a thread, and exec keeps those of its caller.
@@ -42,11 +49,11 @@ func run(arguments []string) error {
 	for len(arguments) > 0 && arguments[0] != "--" {
 		name, answer, _ := strings.Cut(arguments[0], "=")
 		call, known := calls[name]
-		errno, knownAnswer := answers[answer]
+		value, knownAnswer := answers[answer]
 		if !known || !knownAnswer {
 			return fmt.Errorf("%q is no call=answer that this program knows", arguments[0])
 		}
-		rules = append(rules, rule{call, errno})
+		rules = append(rules, rule{call, value})
 		arguments = arguments[1:]
 	}
 	if len(arguments) < 2 {
@@ -61,16 +68,17 @@ func run(arguments []string) error {
 
 // rule is a call and the answer that it gets.
 type rule struct {
-	call  uint32
-	errno unix.Errno
+	call, answer uint32
 }
 
 // Of include/uapi/linux/seccomp.h.
 const (
-	setModeFilter  = 1
-	returnErrno    = 0x00050000
-	returnAllow    = 0x7fff0000
-	offsetOfNumber = 0 // in struct seccomp_data
+	setModeFilter     = 1
+	returnKillProcess = 0x80000000
+	returnTrap        = 0x00030000
+	returnErrno       = 0x00050000
+	returnAllow       = 0x7fff0000
+	offsetOfNumber    = 0 // in struct seccomp_data
 )
 
 // filter returns the program that the kernel runs at each system call. It does
@@ -80,7 +88,7 @@ func filter(rules []rule) []unix.SockFilter {
 	for _, r := range rules {
 		code = append(code,
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: r.call},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: returnErrno | uint32(r.errno)})
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: r.answer})
 	}
 	return append(code, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: returnAllow})
 }
