@@ -19,9 +19,9 @@ CGO     := CGO_ENABLED=1
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## the features of this machine, and the comparison with make, sync.Pool and modernc.org/memory
+run: ## the features of this machine, and the comparison with make, sync.Pool and the C allocators there are
 	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
-	@$(STATIC) $(GO) run ./bench run -time 400ms
+	@$(STATIC) $(GO) run ./bench run -time 300ms
 
 test: deps vet portable static cgo race modes toolchains stalled mutants-quick gomem outside ## everything that is tested on one machine
 	@echo "all tests passed"

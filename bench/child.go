@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +23,7 @@ type childCommand struct {
 	Time  time.Duration `help:"0: the shape's own."`
 }
 
-// answer is what a child process writes. A native child will write the same.
+// answer is what a child process writes, in Go or native.
 type answer struct {
 	Version int           `json:"version"` // result.Version
 	Sample  result.Sample `json:"sample"`
@@ -47,22 +45,20 @@ func (c childCommand) Run(to streams) error {
 const childPatience = 2 * time.Minute
 
 // measure makes one measurement in a process of its own and waits for it.
-func measure(ctx context.Context, peer workload.Peer, request workload.Request, cpus int) (result.Sample, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return result.Sample{}, fmt.Errorf("cannot start a child process: %w", err)
+func measure(ctx context.Context, peer contender, shape workload.Shape, request workload.Request, cpus int) (result.Sample, error) {
+	if request.Time == 0 {
+		request.Warm, request.Time = shape.Warm, shape.Time
 	}
-	ctx, cancel := context.WithTimeout(ctx, childPatience+request.Warm+request.Time)
+	ctx, cancel := context.WithTimeout(ctx, childPatience+10*(request.Warm+request.Time))
 	defer cancel()
-	command := exec.CommandContext(ctx, program, "child",
-		"--shape="+request.Shape, "--peer="+request.Peer,
-		"--seed="+strconv.FormatUint(request.Seed, 10),
-		"--warm="+request.Warm.String(), "--time="+request.Time.String())
-	command.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(cpus))
-	command.Env = append(command.Env, peer.Environment...)
+	command := peer.command(ctx, shape, request, cpus)
 	var output, complaint bytes.Buffer
 	command.Stdout, command.Stderr = &output, &complaint
-	if err := command.Run(); err != nil {
+	err := onCPUs(cpus, command.Start)
+	if err == nil {
+		err = command.Wait()
+	}
+	if err != nil {
 		return result.Sample{}, fmt.Errorf("%s with %s: child process: %w: %s",
 			request.Shape, request.Peer, err, strings.TrimSpace(complaint.String()))
 	}
@@ -70,9 +66,16 @@ func measure(ctx context.Context, peer workload.Peer, request workload.Request, 
 	if err != nil {
 		return result.Sample{}, err
 	}
+	if peer.check != nil {
+		if err := peer.check(sample); err != nil {
+			return result.Sample{}, err
+		}
+	}
 	sample.CPUSeconds = (command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds()
 	return sample, nil
 }
+
+var errNothingDone = errors.New("no operation was completed; give it more -time")
 
 // parseAnswer reads what a child wrote, and checks that it did as it was asked.
 func parseAnswer(text []byte, request workload.Request) (result.Sample, error) {
@@ -87,7 +90,7 @@ func parseAnswer(text []byte, request workload.Request) (result.Sample, error) {
 		return result.Sample{}, fmt.Errorf("child process measured %s with %s instead of %s with %s",
 			a.Sample.Shape, a.Sample.Peer, request.Shape, request.Peer)
 	case a.Sample.Operations <= 0:
-		return result.Sample{}, fmt.Errorf("%s with %s: no operation was completed; give it more -time", request.Shape, request.Peer)
+		return result.Sample{}, fmt.Errorf("%s with %s: %w", request.Shape, request.Peer, errNothingDone)
 	}
 	return a.Sample, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 
@@ -10,7 +11,11 @@ import (
 type listCommand struct{}
 
 // Run prints the tables of shapes and peers.
-func (listCommand) Run(to streams) error {
+func (listCommand) Run(ctx context.Context, to streams) error {
+	peers, unavailable, err := contenders(ctx, nil)
+	if err != nil {
+		return err
+	}
 	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
 	entry := func(name, about string, byDefault bool) {
 		mark := " "
@@ -24,8 +29,11 @@ func (listCommand) Run(to streams) error {
 		entry(shape.Name, shape.About, shape.Default)
 	}
 	fmt.Fprintln(table, "\nPeers:")
-	for _, peer := range workload.Peers() {
-		entry(peer.Name, peer.About, peer.Default)
+	for _, peer := range peers {
+		entry(peer.Name, peer.About, peer.isDefault)
+	}
+	if unavailable != nil {
+		fmt.Fprintf(table, "\nNo native peers: %v\n", unavailable)
 	}
 	return table.Flush()
 }

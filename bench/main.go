@@ -15,6 +15,7 @@ type commandLine struct {
 	List     listCommand     `cmd:"" help:"List the shapes of work and the peers."`
 	Run      runCommand      `cmd:"" help:"Measure, write the results, and report them."`
 	Report   reportCommand   `cmd:"" help:"Print and draw files of results."`
+	Compare  compareCommand  `cmd:"" help:"Compare two files of results, cell by cell."`
 	Child    childCommand    `cmd:"" hidden:"" help:"Make one measurement, and answer in JSON."`
 }
 
@@ -27,7 +28,7 @@ func main() {
 	defer stop()
 	parser := kong.Must(&commandLine{},
 		kong.Name("bench"),
-		kong.Description("Compares this allocator with other ways to allocate in Go."),
+		kong.Description("Compares this allocator with other ways to allocate, in Go and in C."),
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(streams{out: os.Stdout, progress: os.Stderr}),

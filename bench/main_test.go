@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/vcpualloc/vcpualloc/bench/internal/result"
 	"github.com/vcpualloc/vcpualloc/bench/internal/workload"
+	"github.com/vcpualloc/vcpualloc/bench/native"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
@@ -36,13 +39,27 @@ func TestLongFlags(t *testing.T) {
 	}
 }
 
-func TestChildProcess(t *testing.T) {
-	peer, err := workload.PeerByName("make")
+// brief measures a peer in a child process, for a few milliseconds.
+func brief(t *testing.T, shapeName, peerName string, length time.Duration, cpus int) (result.Sample, error) {
+	t.Helper()
+	all, unavailable, err := contenders(t.Context(), nil)
+	if err != nil || unavailable != nil {
+		t.Fatal(err, unavailable)
+	}
+	shape, err := workload.ShapeByName(shapeName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := workload.Request{Shape: "pair-64", Peer: peer.Name, Seed: 1, Warm: time.Millisecond, Time: 10 * time.Millisecond}
-	sample, err := measure(t.Context(), peer, request, 1)
+	at := slices.IndexFunc(all, func(c contender) bool { return c.Name == peerName })
+	if at < 0 {
+		t.Fatalf("no peer is named %s", peerName)
+	}
+	request := workload.Request{Shape: shapeName, Peer: peerName, Seed: 1, Warm: time.Millisecond, Time: length}
+	return measure(t.Context(), all[at], shape, request, cpus)
+}
+
+func TestChildProcess(t *testing.T) {
+	sample, err := brief(t, "pair-64", "make", 10*time.Millisecond, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,25 +71,159 @@ func TestChildProcess(t *testing.T) {
 	}
 }
 
+func TestNativeChildProcess(t *testing.T) {
+	sample, err := brief(t, "pair-64", "glibc", 10*time.Millisecond, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sample.CPUs != 1 || sample.Operations < 1000 || sample.CPUSeconds <= 0 || sample.ElapsedNS < 10e6 {
+		t.Errorf("got %+v, want one CPU and the work of 10 ms", sample)
+	}
+	if sample.PeakBytes < sample.StartBytes || sample.StartBytes == 0 || !strings.HasPrefix(sample.Mode, "libc.") {
+		t.Errorf("%d bytes at the start, %d at most, malloc of %s", sample.StartBytes, sample.PeakBytes, sample.Mode)
+	}
+}
+
+// TestEveryShapeInChildren runs every shape with each native peer and with the
+// modes of this allocator that need a process of their own.
+func TestEveryShapeInChildren(t *testing.T) {
+	all, unavailable, err := contenders(t.Context(), nil)
+	if err != nil || unavailable != nil {
+		t.Fatal(err, unavailable)
+	}
+	for _, peer := range all {
+		inGo, err := workload.PeerByName(peer.Name)
+		if err == nil && inGo.Environment == nil {
+			continue // internal/workload's tests have these
+		}
+		for _, shape := range workload.Shapes() {
+			if !peer.serves(shape) || err == nil && shape.Name != "live-64x1000" && shape.Name != "producer-consumer" {
+				continue
+			}
+			t.Run(shape.Name+"/"+peer.Name, func(t *testing.T) {
+				t.Parallel()
+				for length := 2 * time.Millisecond; length < 4*time.Second; length *= 4 {
+					if sample, err := brief(t, shape.Name, peer.Name, length, 2); err == nil {
+						if sample.Shape != shape.Name || sample.NSPerOperation <= 0 {
+							t.Errorf("got %+v", sample)
+						}
+						return
+					} else if !errors.Is(err, errNothingDone) {
+						t.Fatal(err)
+					}
+				}
+				t.Error("not one operation was completed")
+			})
+		}
+	}
+}
+
+// TestNativeHarnessCost is TestHarnessCost of internal/workload for the native
+// side.
+func TestNativeHarnessCost(t *testing.T) {
+	const runs, unlimited = 30, 1e6
+	for _, shape := range workload.Shapes() {
+		if shape.GoOnly || shape.HarnessLimit >= unlimited {
+			continue
+		}
+		best := math.Inf(1)
+		for run := 0; run < runs && best >= shape.HarnessLimit; run++ {
+			sample, err := brief(t, shape.Name, nativeHarness, shape.Time/40, 2)
+			if err != nil && !errors.Is(err, errNothingDone) {
+				t.Fatal(err)
+			} else if err == nil {
+				best = min(best, sample.NSPerOperation, 1e9*sample.CPUSeconds/float64(sample.Operations))
+			}
+		}
+		t.Logf("%s: %.2f ns, limit %.0f", shape.Name, best, shape.HarnessLimit)
+		if best >= shape.HarnessLimit {
+			t.Errorf("%s: the harness costs %.2f ns an operation in the best of %d runs, limit %.0f", shape.Name, best, runs, shape.HarnessLimit)
+		}
+	}
+}
+
+func TestBothSidesHaveTheSameShapes(t *testing.T) {
+	programs, err := native.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := programs.Shapes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := []string{}
+	for _, shape := range workload.Shapes() {
+		if !shape.GoOnly {
+			here = append(here, shape.Name)
+		}
+	}
+	slices.Sort(here)
+	slices.Sort(there)
+	if !slices.Equal(here, there) {
+		t.Errorf("shapes in Go are\n%q, native ones\n%q", here, there)
+	}
+}
+
 func TestChildProcessFails(t *testing.T) {
-	_, err := measure(t.Context(), workload.Peer{}, workload.Request{Shape: "none", Peer: "make"}, 1)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := goContender(program, workload.Peer{Name: "make"})
+	_, err = measure(t.Context(), peer, workload.Shape{Time: time.Millisecond}, workload.Request{Shape: "none", Peer: "make"}, 1)
 	if err == nil || !strings.Contains(err.Error(), `no shape "none"`) {
 		t.Errorf("got error %v, want the child's own words", err)
 	}
 }
 
-func TestChildProcessIsCappedByItsEnvironment(t *testing.T) {
-	peer, err := workload.PeerByName("vcpualloc-assigned")
+func TestPreload(t *testing.T) {
+	directory := t.TempDir()
+	library := filepath.Join(directory, "libmine.so")
+	source := filepath.Join(directory, "mine.c")
+	text := "#include <stddef.h>\nstatic char m[1<<20]; static size_t u;\n" +
+		"void *malloc(size_t n) { size_t at = u; u += (n + 15) & ~15ul; return u > sizeof m ? NULL : m + at; }\n" +
+		"void free(void *p) { if ((char *)p >= m && (char *)p < m + sizeof m) u = (char *)p - m; }\n"
+	if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cc", "-shared", "-fPIC", "-fno-builtin", "-o", library, source).CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v: %s", err, out)
+	}
+	directory = t.TempDir()
+	command := runCommand{
+		Shape: []string{"pair-64"}, Peer: []string{"mine", "glibc"}, Preload: []string{"mine=" + library + ",SOME=thing"},
+		Time: 2 * time.Millisecond, Count: 1, Seed: 1, JSON: filepath.Join(directory, "out.json"), Out: directory,
+	}
+	if err := command.Run(t.Context(), streams{io.Discard, io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := result.Load(command.JSON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := workload.Request{Shape: "pair-64", Peer: peer.Name, Seed: 1, Warm: time.Millisecond, Time: time.Millisecond}
-	sample, err := measure(t.Context(), peer, request, 1)
+	if len(d.Samples) != 2 || !slices.ContainsFunc(d.Samples, func(s result.Sample) bool { return s.Peer == "mine" && s.Mode == "libmine.so" }) {
+		t.Errorf("samples are %+v, want one with malloc of libmine.so", d.Samples)
+	}
+	// A file that the loader does not take must not pass for a peer.
+	command.Preload = []string{"mine=" + source}
+	if err := command.Run(t.Context(), streams{io.Discard, io.Discard}); err == nil {
+		t.Error("a library that cannot be loaded is measured")
+	}
+	for _, bad := range []string{"mine", "=" + library, "mine=/does/not/exist", "mine=" + library + ",SOME", "glibc=" + library} {
+		command.Preload = []string{bad}
+		if err := command.Run(t.Context(), streams{io.Discard, io.Discard}); err == nil {
+			t.Errorf("-preload %q is taken", bad)
+		}
+	}
+}
+
+func TestChildProcessIsCappedByItsEnvironment(t *testing.T) {
+	sample, err := brief(t, "pair-64", "vcpualloc-assigned", time.Millisecond, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := vcpu.Assigned.String(); sample.Mode != want {
-		t.Errorf("%s ran in mode %s, want %s", peer.Name, sample.Mode, want)
+		t.Errorf("ran in mode %s, want %s", sample.Mode, want)
 	}
 }
 
@@ -97,15 +248,15 @@ func TestRunAndReport(t *testing.T) {
 	var out, progress bytes.Buffer
 	to := streams{&out, &progress}
 	command := runCommand{
-		Shape: []string{"pair-64", "pair-10*"}, Peer: []string{workload.Ours, "make", workload.Empty},
+		Shape: []string{"pair-64", "pair-1024"}, Peer: []string{workload.Ours, "make", workload.Empty},
 		Time: 2 * time.Millisecond, Count: 2, Seed: 1, Out: directory,
 	}
 	if err := command.Run(context.Background(), to); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(directory, "run-*"))
-	if err != nil || len(files) != 3 {
-		t.Fatalf("files are %v, %v; want results and two pictures", files, err)
+	if err != nil || len(files) != 4 {
+		t.Fatalf("files are %v, %v; want results, a page and two pictures", files, err)
 	}
 	for _, words := range append(files, "pair-64", "pair-1024", workload.Ours, "make", "GC CPU", "mode ") {
 		if !strings.Contains(out.String(), words) {
@@ -173,7 +324,7 @@ func TestFeaturesInWords(t *testing.T) {
 
 func TestListNamesAll(t *testing.T) {
 	var out bytes.Buffer
-	if err := (listCommand{}).Run(streams{&out, io.Discard}); err != nil {
+	if err := (listCommand{}).Run(t.Context(), streams{&out, io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	for _, shape := range workload.Shapes() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/vcpualloc/vcpualloc/bench/internal/page"
 	"github.com/vcpualloc/vcpualloc/bench/internal/picture"
 	"github.com/vcpualloc/vcpualloc/bench/internal/result"
 )
@@ -38,7 +39,7 @@ func (c reportCommand) Run(to streams) error {
 }
 
 // report prints the tables of a document that lies in file, draws it into
-// base.svg and base.png, and says where they are.
+// base.svg, base.png and base.html, and says where they are.
 func report(w io.Writer, d *result.Document, file, base string) error {
 	for _, group := range d.Groups() {
 		if err := printGroup(w, d, group); err != nil {
@@ -52,7 +53,10 @@ func report(w io.Writer, d *result.Document, file, base string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "results: %s\npicture: %s\n", file, strings.Join(pictures, "\n         "))
+	if err := page.Save(d, filepath.Base(file), pictures[0], base+".html"); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "results: %s\npage:    %s.html\npicture: %s\n", file, base, strings.Join(pictures, "\n         "))
 	return err
 }
 
@@ -69,25 +73,54 @@ func printGroup(w io.Writer, d *result.Document, group result.Group) error {
 	for _, s := range group.Summaries {
 		names = max(names, len(s.Peer))
 	}
-	fmt.Fprintf(table, "%-*s\tns/op\tlow..high\tratio\tpeak MiB\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n",
+	fmt.Fprintf(table, "%-*s\tns/op\tlow..high\tratio\tpeak MiB\tend MiB\tfaults\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n",
 		names, fmt.Sprintf("GOMAXPROCS=%d", group.CPUs))
 	for _, s := range group.Summaries {
-		fmt.Fprintf(table, "%-*s\t%s\t%s..%s\t%s\t%s\t%.0f\t%.1f %%\t%s\t%s\t\n",
+		fmt.Fprintf(table, "%-*s\t%s\t%s..%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.1f %%\t%s\t%s\t\n",
 			names, s.Peer, digits(s.Time.Median), digits(s.Time.Low), digits(s.Time.High), ratio(s, d.Settings),
-			unlessZero(s.Peak.Median/(1<<20), "%.1f"), s.GCCycles, 100*s.GCShare, digits(s.HeapObjects),
+			unlessZero(s.Peak.Median/(1<<20), "%.1f"), unlessZero(s.EndBytes/(1<<20), "%.1f"), s.MinorFaults+s.MajorFaults, s.GCCycles, 100*s.GCShare, digits(s.HeapObjects),
 			unlessZero(s.Aborts*1e6, "%.2f"))
 	}
 	if err := table.Flush(); err != nil {
+		return err
+	}
+	if err := printFigures(w, group, names); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(w)
 	return err
 }
 
+// printFigures prints what only this shape looks at, if it does.
+func printFigures(w io.Writer, group result.Group, names int) error {
+	columns := group.Figures()
+	if len(columns) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "%-*s\t%s\t\n", names, "MiB", strings.Join(trimmed(columns, "_bytes"), "\t"))
+	for _, s := range group.Summaries {
+		fmt.Fprintf(table, "%-*s\t", names, s.Peer)
+		for _, column := range columns {
+			fmt.Fprintf(table, "%.1f\t", s.Figures[column]/(1<<20))
+		}
+		fmt.Fprintln(table)
+	}
+	return table.Flush()
+}
+
+func trimmed(names []string, suffix string) []string {
+	short := make([]string, len(names))
+	for i, name := range names {
+		short[i] = strings.TrimSuffix(name, suffix)
+	}
+	return short
+}
+
 // ratio is the time as a multiple of the baseline's. The harness has none: it
 // allocates nothing.
 func ratio(s result.Summary, settings result.Settings) string {
-	if s.Peer == settings.Harness {
+	if settings.IsHarness(s.Peer) {
 		return "-"
 	}
 	return unlessZero(s.Ratio, "%.2f")

@@ -16,19 +16,20 @@ import (
 )
 
 type runCommand struct {
-	Shape []string      `help:"Shapes to run, or patterns such as 'pair-*'; default: those marked by list." placeholder:"NAME"`
-	Peer  []string      `help:"Peers to run, or patterns such as 'vcpualloc*'; default: those marked by list." placeholder:"NAME"`
-	CPUs  []int         `name:"cpus" help:"Values of GOMAXPROCS to run with; default: as many as there are CPUs." placeholder:"N"`
-	Time  time.Duration `help:"Time to measure each shape and peer for, in each round; a quarter of it is added as warm-up. Default: the shape's own." placeholder:"TIME"`
-	Count int           `help:"Rounds." default:"3"`
-	Seed  uint64        `help:"Seed of the shapes' random numbers." default:"1"`
-	JSON  string        `name:"json" help:"File for the results; default: one named by the time, in the directory of -out." placeholder:"FILE"`
-	Out   string        `help:"Directory for results and pictures; default: bench/results of this repository, or below the current directory." placeholder:"DIR"`
+	Shape   []string      `help:"Shapes to run, or patterns such as 'pair-*'; default: those marked by list." placeholder:"NAME"`
+	Peer    []string      `help:"Peers to run, or patterns such as 'vcpualloc*'; default: those marked by list." placeholder:"NAME"`
+	CPUs    []int         `name:"cpus" help:"Values of GOMAXPROCS to run with; default: as many as there are CPUs." placeholder:"N"`
+	Time    time.Duration `help:"Time to measure each shape and peer for, in each round; a quarter of it is added as warm-up. Default: the shape's own." placeholder:"TIME"`
+	Count   int           `help:"Rounds." default:"3"`
+	Seed    uint64        `help:"Seed of the shapes' random numbers." default:"1"`
+	JSON    string        `name:"json" help:"File for the results; default: one named by the time, in the directory of -out." placeholder:"FILE"`
+	Preload []string      `sep:"none" help:"Another native peer, repeatable: a library that replaces malloc, and variables for it." placeholder:"NAME=PATH[,VARIABLE=VALUE]"`
+	Out     string        `help:"Directory for results and pictures; default: bench/results of this repository, or below the current directory." placeholder:"DIR"`
 }
 
 // Run measures and reports.
 func (c runCommand) Run(ctx context.Context, to streams) error {
-	shapes, peers, err := c.choose()
+	shapes, peers, err := c.choose(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (c runCommand) Run(ctx context.Context, to streams) error {
 }
 
 // begin is the document of a run that has no samples yet.
-func (c runCommand) begin(shapes []workload.Shape, peers []workload.Peer, cpus []int) *result.Document {
+func (c runCommand) begin(shapes []workload.Shape, peers []contender, cpus []int) *result.Document {
 	d := &result.Document{
 		Version:  result.Version,
 		Started:  time.Now().UTC().Truncate(time.Second),
@@ -82,14 +83,14 @@ func (c runCommand) begin(shapes []workload.Shape, peers []workload.Peer, cpus [
 		Features: vcpu.Probe(),
 		Settings: result.Settings{
 			Rounds: c.Count, CPUs: cpus, Time: c.Time, Seed: c.Seed,
-			Baseline: workload.Ours, Harness: workload.Empty,
+			Baseline: workload.Ours, Harness: workload.Empty, NativeHarness: nativeHarness,
 		},
 	}
 	for _, shape := range shapes {
 		d.Shapes = append(d.Shapes, result.Labelled{Name: shape.Name, About: shape.About})
 	}
 	for _, peer := range peers {
-		d.Peers = append(d.Peers, result.Labelled{Name: peer.Name, About: peer.About})
+		d.Peers = append(d.Peers, peer.Labelled)
 	}
 	if warning := d.Machine.Disquiet(); warning != "" {
 		d.Warnings = append(d.Warnings, warning)
@@ -99,8 +100,19 @@ func (c runCommand) begin(shapes []workload.Shape, peers []workload.Peer, cpus [
 
 // rounds makes all measurements. In each round the peers' order is turned by
 // one, so that none always comes after the same other.
-func (c runCommand) rounds(ctx context.Context, to streams, shapes []workload.Shape, peers []workload.Peer, cpus []int) ([]result.Sample, error) {
-	show := newProgress(to.progress, c.Count*len(shapes)*len(peers)*len(cpus))
+func (c runCommand) rounds(ctx context.Context, to streams, shapes []workload.Shape, peers []contender, cpus []int) ([]result.Sample, error) {
+	each := 0
+	for _, shape := range shapes {
+		for _, peer := range peers {
+			if peer.serves(shape) {
+				each++
+			}
+		}
+	}
+	if each == 0 {
+		return nil, fmt.Errorf("none of the peers does any of the shapes: `bench list` says what they need")
+	}
+	show := newProgress(to.progress, c.Count*each*len(cpus))
 	defer show.end()
 	samples := []result.Sample{}
 	for round := 1; round <= c.Count; round++ {
@@ -109,9 +121,12 @@ func (c runCommand) rounds(ctx context.Context, to streams, shapes []workload.Sh
 		for _, shape := range shapes {
 			for _, count := range cpus {
 				for _, peer := range order {
+					if !peer.serves(shape) {
+						continue
+					}
 					show.starting(round, c.Count, shape.Name, peer.Name)
 					request := workload.Request{Shape: shape.Name, Peer: peer.Name, Seed: c.Seed, Warm: c.Time / 4, Time: c.Time}
-					sample, err := measure(ctx, peer, request, count)
+					sample, err := measure(ctx, peer, shape, request, count)
 					if err != nil {
 						return nil, err
 					}
@@ -126,12 +141,19 @@ func (c runCommand) rounds(ctx context.Context, to streams, shapes []workload.Sh
 }
 
 // choose resolves the names and patterns of the command line.
-func (c runCommand) choose() (shapes []workload.Shape, peers []workload.Peer, err error) {
+func (c runCommand) choose(ctx context.Context, to streams) (shapes []workload.Shape, peers []contender, err error) {
 	shapes, err = chosen("shape", c.Shape, workload.Shapes(), func(s workload.Shape) (string, bool) { return s.Name, s.Default })
 	if err != nil {
 		return nil, nil, err
 	}
-	peers, err = chosen("peer", c.Peer, workload.Peers(), func(p workload.Peer) (string, bool) { return p.Name, p.Default })
+	all, unavailable, err := contenders(ctx, c.Preload)
+	if err != nil {
+		return nil, nil, err
+	}
+	if unavailable != nil {
+		fmt.Fprintf(to.progress, "warning: %v\n", unavailable)
+	}
+	peers, err = chosen("peer", c.Peer, all, func(p contender) (string, bool) { return p.Name, p.isDefault })
 	return shapes, peers, err
 }
 

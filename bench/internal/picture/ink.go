@@ -7,6 +7,7 @@ import (
 
 	"codeberg.org/go-fonts/liberation/liberationsansbold"
 	"codeberg.org/go-fonts/liberation/liberationsansregular"
+	"github.com/vcpualloc/vcpualloc/bench/internal/result"
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/opentype"
 	plotfont "gonum.org/v1/plot/font"
@@ -29,13 +30,13 @@ var (
 
 // hue is the colour of a peer: the baseline stands out, its variants are
 // related to it, and the harness stands back.
-func hue(peer, baseline, harnessPeer string) color.NRGBA {
+func hue(peer string, settings result.Settings) color.NRGBA {
 	switch {
-	case peer == baseline:
+	case peer == settings.Baseline:
 		return ours
-	case peer == harnessPeer:
+	case settings.IsHarness(peer):
 		return harness
-	case strings.HasPrefix(peer, baseline+"-"):
+	case strings.HasPrefix(peer, settings.Baseline+"-"):
 		return related
 	}
 	return theirs

@@ -137,7 +137,7 @@ func (p *page) pens(cache *plotfont.Cache) {
 }
 
 func (p *page) head() {
-	p.title.write(p.Canvas, margin, p.y-36, p.document.Settings.Baseline+" and what else allocates in Go")
+	p.title.write(p.Canvas, margin, p.y-36, p.document.Settings.Baseline+" and other ways to allocate")
 	p.body.in(muted).write(p.Canvas, margin, p.y-60, p.document.Machine.String())
 	p.y -= headHeight
 }
@@ -196,11 +196,11 @@ func (p *page) axis(s scale, bottom vg.Length, label func(float64) string, unit 
 
 func (p *page) row(s result.Summary, times, memory scale, y vg.Length) {
 	settings := p.document.Settings
-	colour := hue(s.Peer, settings.Baseline, settings.Harness)
+	colour := hue(s.Peer, settings)
 	name, words := p.body, ink
 	if s.Peer == settings.Baseline {
 		name, words = p.strong, ours
-	} else if s.Peer == settings.Harness {
+	} else if settings.IsHarness(s.Peer) {
 		words = muted
 	}
 	name.in(words).write(p.Canvas, margin, y, s.Peer)
@@ -213,7 +213,7 @@ func (p *page) row(s result.Summary, times, memory scale, y vg.Length) {
 	dot(p.Canvas, colour, dotRadius, times.at(s.Time.Median), y)
 	after := max(times.at(s.Time.High), times.at(s.Time.Median)+dotRadius) + 7
 	after = name.in(words).write(p.Canvas, after, y, nanoseconds(s.Time.Median))
-	if s.Ratio > 0 && s.Peer != settings.Baseline && s.Peer != settings.Harness {
+	if s.Ratio > 0 && s.Peer != settings.Baseline && !settings.IsHarness(s.Peer) {
 		p.body.in(muted).write(p.Canvas, after+7, y, significant(s.Ratio)+" ×")
 	}
 
@@ -234,8 +234,8 @@ func (p *page) foot(source string) {
 	facts := []string{
 		fmt.Sprintf("Lower is better. Points and bars: median of %d rounds, each measurement in a process of its own, peers taking turns; whiskers: lowest and highest round.",
 			d.Settings.Rounds),
-		fmt.Sprintf("×: ratio to %s. Pale part of a memory bar: resident before the work began. %q: what the harness itself costs, contained in every figure of its shape.",
-			d.Settings.Baseline, d.Settings.Harness),
+		fmt.Sprintf("×: ratio to %s. Pale part of a memory bar: resident before the work began. %s: what the harness itself costs, contained in every figure of its shape.",
+			d.Settings.Baseline, harnesses(d.Settings)),
 		fmt.Sprintf("%s, mode %s. Load at the start: %s.", d.Started.UTC().Format("2 January 2006, 15:04 UTC"), d.Features.Mode, load(d.Machine.Load)),
 		"From " + source + ".",
 	}
@@ -256,4 +256,11 @@ func load(values []float64) string {
 		return "not known"
 	}
 	return fmt.Sprintf("%.2f", values[0])
+}
+
+func harnesses(s result.Settings) string {
+	if s.NativeHarness == "" {
+		return s.Harness
+	}
+	return s.Harness + " and " + s.NativeHarness
 }

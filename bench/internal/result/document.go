@@ -46,8 +46,14 @@ type Settings struct {
 	Time     time.Duration `json:"time_ns,omitempty"` // 0: each shape's own
 	Seed     uint64        `json:"seed"`
 	Baseline string        `json:"baseline"` // the peer that ratios are taken to
-	Harness  string        `json:"harness"`  // the peer that shows the harness's cost
+
+	// Peers that show the harness's own cost.
+	Harness       string `json:"harness"`
+	NativeHarness string `json:"native_harness,omitempty"`
 }
+
+// IsHarness reports whether a peer only shows what a harness costs.
+func (s Settings) IsHarness(peer string) bool { return peer == s.Harness || peer == s.NativeHarness }
 
 // Labelled is the name of a shape or peer and what it means.
 type Labelled struct {
@@ -78,6 +84,9 @@ type Sample struct {
 	CPUSeconds     float64 `json:"cpu_seconds"` // of the whole process
 	Mode           string  `json:"mode"`
 	ModeReason     string  `json:"mode_reason,omitempty"`
+
+	// Figures are what only some shapes look at; names end in their unit.
+	Figures map[string]float64 `json:"figures,omitempty"`
 }
 
 // Write writes the document as indented JSON.

@@ -24,6 +24,8 @@ type Summary struct {
 	StartBytes, EndBytes     float64
 
 	Mode, ModeReason string
+
+	Figures map[string]float64 // of Sample.Figures, medians
 }
 
 // Group is the peers' summaries of one shape on one number of CPUs.
@@ -56,6 +58,24 @@ func (d *Document) Groups() []Group {
 	return groups
 }
 
+// Figures returns the names of the figures that the group has besides time and
+// memory, in the order in which they were looked at.
+func (g Group) Figures() []string {
+	names := []string{}
+	for _, known := range figureOrder {
+		for _, s := range g.Summaries {
+			if _, ok := s.Figures[known]; ok && !slices.Contains(names, known) {
+				names = append(names, known)
+			}
+		}
+	}
+	return names
+}
+
+// figureOrder are all figures that shapes look at: bytes of blocks in use, and
+// resident memory since the start.
+var figureOrder = []string{"live_bytes", "after_free_bytes", "after_wait_bytes", "after_pairs_bytes", "all_freed_bytes"}
+
 // relate fills in the ratios to the baseline.
 func (g *Group) relate(baseline string) {
 	at := slices.IndexFunc(g.Summaries, func(s Summary) bool { return s.Peer == baseline })
@@ -78,7 +98,12 @@ func summarise(cell []Sample) Summary {
 	perOperation := func(count func(Sample) int64) float64 {
 		return over(func(s Sample) float64 { return float64(count(s)) / float64(max(s.Operations, 1)) }).Median
 	}
+	figures := map[string]float64{}
+	for name := range cell[0].Figures {
+		figures[name] = over(func(s Sample) float64 { return s.Figures[name] }).Median
+	}
 	return Summary{
+		Figures:     figures,
 		Peer:        cell[0].Peer,
 		Rounds:      len(cell),
 		Time:        over(func(s Sample) float64 { return s.NSPerOperation }),

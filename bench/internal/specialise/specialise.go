@@ -4,8 +4,13 @@
 // Of the package in a directory it takes every function, outside tests, of the form
 // func f[H heap](h H, …) and every type that has a method alloc, and writes f
 // once per type as the method func (h T) f(…), with the same body, and an
-// interface loops that has all of them. Types of test files are written out
-// into a test file.
+// interface loops that has all of them. The functions of another constraint are
+// written out for the types that have the method by which it is known, and have
+// an interface of their own (see constraints). Types of test files are written
+// out into a test file.
+//
+// A type that has a method enter, which returns a value of it, has it called at
+// the start of each loop: that is where it finds what is the goroutine's own.
 package specialise
 
 import (
@@ -17,18 +22,29 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
 
 const (
-	// Output and TestOutput are the files written.
-	Output     = "zloops.go"
-	TestOutput = "zloops_test.go"
-
-	constraint = "heap"
-	mark       = "alloc" // the method that makes a type a heap
+	// Output, TestOutput and TaggedOutput are the files written; the last one is
+	// for the types of files with a build constraint, of which there is one.
+	Output       = "zloops.go"
+	TestOutput   = "zloops_test.go"
+	TaggedOutput = "zloops_tagged.go"
 )
+
+// constraint is a kind of heap: its name in type parameters, the method by
+// which a type is known to be one, and the interface of its loops.
+type constraint struct{ name, mark, loops string }
+
+var constraints = []constraint{
+	{"heap", "alloc", "loops"},
+	{"fullHeap", "realloc", "fullLoops"},
+	{"manyHeap", "allocMany", "manyLoops"},
+	{"droppingHeap", "drop", "droppingLoops"},
+}
 
 // Write writes the files for the package in dir.
 func Write(dir string) error {
@@ -46,12 +62,17 @@ func Write(dir string) error {
 
 // source is what is found in the package.
 type source struct {
-	set       *token.FileSet
-	name      string
-	loops     []*ast.FuncDecl
-	imports   map[string]bool // of the files that hold loops
-	heaps     []string
-	testHeaps []string
+	set     *token.FileSet
+	name    string
+	imports map[string]bool // of the files that hold loops
+
+	// By the constraint's name.
+	loops                         map[string][]*ast.FuncDecl
+	heaps, testHeaps, taggedHeaps map[string][]string
+
+	entering map[string]bool // types that have a method enter
+
+	tag string // the line of the build constraint
 }
 
 // Files returns the texts that belong into dir, by file name.
@@ -61,22 +82,31 @@ func Files(dir string) (map[string][]byte, error) {
 		return nil, err
 	}
 	if len(found.loops) == 0 || len(found.heaps) == 0 {
-		return nil, fmt.Errorf("specialise: %s has %d loops and %d heap types", dir, len(found.loops), len(found.heaps))
+		return nil, fmt.Errorf("specialise: %s has no loops or no heap types", dir)
 	}
 	files := map[string][]byte{}
-	for name, heaps := range map[string][]string{Output: found.heaps, TestOutput: found.testHeaps} {
+	for name, heaps := range map[string]map[string][]string{
+		Output: found.heaps, TestOutput: found.testHeaps, TaggedOutput: found.taggedHeaps,
+	} {
 		if len(heaps) == 0 {
 			continue
 		}
 		if files[name], err = found.print(heaps, name == Output); err != nil {
 			return nil, fmt.Errorf("specialise: %s: %w", name, err)
 		}
+		if name == TaggedOutput {
+			files[name] = append([]byte(found.tag+"\n\n"), files[name]...)
+		}
 	}
 	return files, nil
 }
 
 func read(dir string) (*source, error) {
-	found := &source{set: token.NewFileSet(), imports: map[string]bool{}}
+	found := &source{
+		set: token.NewFileSet(), imports: map[string]bool{}, loops: map[string][]*ast.FuncDecl{},
+		heaps: map[string][]string{}, testHeaps: map[string][]string{}, taggedHeaps: map[string][]string{},
+		entering: map[string]bool{},
+	}
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, fmt.Errorf("specialise: %w", err)
@@ -84,49 +114,76 @@ func read(dir string) (*source, error) {
 	sort.Strings(paths)
 	for _, path := range paths {
 		base := filepath.Base(path)
-		if base == Output || base == TestOutput {
+		if base == Output || base == TestOutput || base == TaggedOutput {
 			continue
 		}
-		file, err := parser.ParseFile(found.set, path, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(found.set, path, nil, parser.SkipObjectResolution|parser.ParseComments)
 		if err != nil {
 			return nil, fmt.Errorf("specialise: %w", err)
 		}
 		if file.Name.Name == "main" {
 			continue // the generator itself
 		}
-		found.add(file, strings.HasSuffix(base, "_test.go"))
+		heaps := found.heaps
+		if line := buildLine(file); line != "" {
+			found.tag, heaps = line, found.taggedHeaps
+		}
+		if strings.HasSuffix(base, "_test.go") {
+			heaps = found.testHeaps
+		}
+		found.add(file, heaps)
 	}
 	return found, nil
 }
 
-func (s *source) add(file *ast.File, test bool) {
+// buildLine returns the build constraint of a file, or nothing.
+func buildLine(file *ast.File) string {
+	for _, group := range file.Comments {
+		if group.Pos() < file.Package && strings.HasPrefix(group.List[0].Text, "//go:build ") {
+			return group.List[0].Text
+		}
+	}
+	return ""
+}
+
+// add takes the loops of a file, and puts its types into heaps.
+func (s *source) add(file *ast.File, heaps map[string][]string) {
 	for _, declaration := range file.Decls {
 		function, ok := declaration.(*ast.FuncDecl)
 		if !ok {
 			continue
 		}
-		switch {
-		case isLoop(function) && !test:
+		if name := constraintOf(function); name != "" {
 			s.name = file.Name.Name
-			s.loops = append(s.loops, function)
+			s.loops[name] = append(s.loops[name], function)
 			for _, spec := range file.Imports {
 				s.imports[spec.Path.Value] = true
 			}
-		case function.Recv != nil && function.Name.Name == mark && test:
-			s.testHeaps = append(s.testHeaps, receiver(function))
-		case function.Recv != nil && function.Name.Name == mark:
-			s.heaps = append(s.heaps, receiver(function))
+		}
+		if function.Recv != nil && function.Name.Name == "enter" {
+			s.entering[receiver(function)] = true
+		}
+		for _, c := range constraints {
+			if function.Recv == nil || function.Name.Name != c.mark {
+				continue
+			}
+			heaps[c.name] = append(heaps[c.name], receiver(function))
 		}
 	}
 }
 
-func isLoop(function *ast.FuncDecl) bool {
+// constraintOf returns the name of the constraint that makes a function a loop,
+// or nothing.
+func constraintOf(function *ast.FuncDecl) string {
 	parameters := function.Type.TypeParams
 	if function.Recv != nil || parameters == nil || len(parameters.List) != 1 {
-		return false
+		return ""
 	}
 	name, ok := parameters.List[0].Type.(*ast.Ident)
-	return ok && name.Name == constraint
+	if !ok || !slices.ContainsFunc(constraints, func(c constraint) bool { return c.name == name.Name }) {
+		return ""
+	}
+	return name.Name
 }
 
 func receiver(function *ast.FuncDecl) string {
@@ -139,40 +196,63 @@ func receiver(function *ast.FuncDecl) string {
 	return ""
 }
 
-func (s *source) print(heaps []string, withInterface bool) ([]byte, error) {
+func (s *source) print(heaps map[string][]string, withInterfaces bool) ([]byte, error) {
+	var body bytes.Buffer
+	for _, c := range constraints {
+		if withInterfaces {
+			if err := s.printInterface(&body, c); err != nil {
+				return nil, err
+			}
+		}
+		for _, heap := range heaps[c.name] {
+			for _, loop := range s.loops[c.name] {
+				method, err := s.method(heap, loop)
+				if err != nil {
+					return nil, err
+				}
+				fmt.Fprintf(&body, "%s\n\n", method)
+			}
+		}
+	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "// Code generated by specialise from loops.go; DO NOT EDIT.\n\npackage %s\n\n", s.name)
-	imports := make([]string, 0, len(s.imports))
+	fmt.Fprintf(&text, "// Code generated by specialise from the loops; DO NOT EDIT.\n\npackage %s\n\n", s.name)
+	imports := []string{}
 	for path := range s.imports {
-		imports = append(imports, path)
+		// A package that only interfaces or only bodies need is not imported by
+		// the file without them.
+		name := strings.Trim(path[strings.LastIndexByte(path, '/')+1:], `"`)
+		if bytes.Contains(body.Bytes(), []byte(name+".")) {
+			imports = append(imports, path)
+		}
 	}
 	sort.Strings(imports)
-	fmt.Fprintf(&text, "import (\n%s\n)\n\n", strings.Join(imports, "\n"))
-	if withInterface {
-		fmt.Fprintf(&text, "// loops is what a shape calls: the loops of one heap.\ntype loops interface {\n%s\n", constraint)
-		for _, loop := range s.loops {
-			signature, err := s.source(withoutHeap(loop.Type))
-			if err != nil {
-				return nil, err
-			}
-			fmt.Fprintf(&text, "%s%s\n", loop.Name.Name, strings.TrimPrefix(signature, "func"))
-		}
-		fmt.Fprintf(&text, "}\n\n")
-	}
-	for _, heap := range heaps {
-		for _, loop := range s.loops {
-			method := &ast.FuncDecl{Name: loop.Name, Type: withoutHeap(loop.Type), Body: loop.Body}
-			method.Recv = &ast.FieldList{List: []*ast.Field{{
-				Names: loop.Type.Params.List[0].Names, Type: ast.NewIdent(heap),
-			}}}
-			body, err := s.source(method)
-			if err != nil {
-				return nil, err
-			}
-			fmt.Fprintf(&text, "%s\n\n", body)
-		}
-	}
+	fmt.Fprintf(&text, "import (\n%s\n)\n\n%s", strings.Join(imports, "\n"), &body)
 	return format.Source(text.Bytes())
+}
+
+func (s *source) printInterface(to *bytes.Buffer, c constraint) error {
+	fmt.Fprintf(to, "// %s is what a shape calls: the loops of one %s.\ntype %s interface {\n%s\n", c.loops, c.name, c.loops, c.name)
+	for _, loop := range s.loops[c.name] {
+		signature, err := s.source(withoutHeap(loop.Type))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(to, "%s%s\n", loop.Name.Name, strings.TrimPrefix(signature, "func"))
+	}
+	fmt.Fprintf(to, "}\n\n")
+	return nil
+}
+
+func (s *source) method(heap string, loop *ast.FuncDecl) (string, error) {
+	names := loop.Type.Params.List[0].Names
+	method := &ast.FuncDecl{Name: loop.Name, Type: withoutHeap(loop.Type), Body: loop.Body}
+	method.Recv = &ast.FieldList{List: []*ast.Field{{Names: names, Type: ast.NewIdent(heap)}}}
+	text, err := s.source(method)
+	if s.entering[heap] {
+		name := names[0].Name
+		text = strings.Replace(text, "{\n", fmt.Sprintf("{\n%s = %s.enter()\n", name, name), 1)
+	}
+	return text, err
 }
 
 func (s *source) source(node any) (string, error) {

@@ -6,7 +6,7 @@ import "testing"
 // nothing; doc.go draws the conclusion.
 func BenchmarkDispatch(b *testing.B) {
 	const size = 64
-	h := emptyHeap{new([emptyRooms][emptyRoomSize]byte)}
+	h := emptyHeap{house: new(emptyHouse)}
 	for _, way := range []struct {
 		name string
 		run  func(count int)

@@ -15,25 +15,53 @@ type worker struct {
 	// heirs, if not 0, is after how many steps the goroutine starts another
 	// that goes on, and exits.
 	heirs int
+
+	// quota is how many steps there are in the shape's own time where the work
+	// is fixed.
+	quota int
 }
 
 // plan is a shape made ready for one run.
 type plan struct {
 	workers []worker
 	wake    func() // optional; lets workers that wait see that stop is set
+
+	// fixed says that workers stop at their quota and not when the time is
+	// over: another time makes as much more or less work of it. It is for
+	// shapes whose memory grows with the work done.
+	fixed bool
+
+	cold bool // no warm-up: the work is done once
+
+	damage  *atomic.Int64             // optional; bytes or words found changed
+	figures func() map[string]float64 // optional; after the measured time
 }
 
 // scene is what a shape builds its plan from.
 type scene struct {
 	loops
-	seed uint64
-	cpus int          // GOMAXPROCS
-	stop *atomic.Bool // set when the time is over
+	seed       uint64
+	cpus       int          // GOMAXPROCS
+	stop       *atomic.Bool // set when the time is over
+	warm, time time.Duration
+	own        time.Duration // the shape's own time, which quotas are for
 }
+
+// full are the loops of a heap that can clear and grow; serves sees to it that
+// no other peer gets a shape that needs them.
+func (s scene) full() fullLoops { return s.loops.(fullLoops) }
+
+// portion is the part of a quota that is done in length, and at least 1.
+func (s scene) portion(quota int, length time.Duration) int {
+	return max(1, int(float64(quota)*length.Seconds()/s.own.Seconds()))
+}
+
+// total is what is done of a quota in the warm-up and in the measured time.
+func (s scene) total(quota int) int { return s.portion(quota, s.warm) + s.portion(quota, s.time) }
 
 // perform runs the plan: prepare, warm up, measure, finish. The meter is read
 // right before and right after the measured time.
-func (p *plan) perform(stop *atomic.Bool, warm, measured time.Duration, m *meter) (operations int64, elapsed time.Duration) {
+func (p *plan) perform(s scene, m *meter) (operations int64, elapsed time.Duration) {
 	var ready sync.WaitGroup
 	for _, w := range p.workers {
 		if w.prepare != nil {
@@ -41,10 +69,15 @@ func (p *plan) perform(stop *atomic.Bool, warm, measured time.Duration, m *meter
 		}
 	}
 	ready.Wait()
-	p.timed(stop, warm)
+	if !p.cold {
+		p.timed(s, s.warm)
+	}
 	m.start()
-	operations, elapsed = p.timed(stop, measured)
+	operations, elapsed = p.timed(s, s.time)
 	m.stop()
+	if p.figures != nil {
+		m.figures = p.figures()
+	}
 	for _, w := range p.workers {
 		if w.finish != nil {
 			w.finish()
@@ -53,40 +86,50 @@ func (p *plan) perform(stop *atomic.Bool, warm, measured time.Duration, m *meter
 	return operations, elapsed
 }
 
-// timed lets all workers go at once and stops them after the given time. It
-// returns the operations of all, and the time until the last of them stopped.
-func (p *plan) timed(stop *atomic.Bool, length time.Duration) (int64, time.Duration) {
+// timed lets all workers go at once and stops them after the given time, or
+// waits until they have done their quotas. It returns the operations of all,
+// and the time until the last of them stopped.
+func (p *plan) timed(s scene, length time.Duration) (int64, time.Duration) {
 	var total atomic.Int64
 	var running sync.WaitGroup
 	gate := make(chan struct{})
-	stop.Store(false)
+	s.stop.Store(false)
 	running.Add(len(p.workers))
 	for i := range p.workers {
+		w := &p.workers[i]
+		steps := -1
+		if p.fixed {
+			steps = s.portion(w.quota, length)
+		}
 		go func() {
 			<-gate
-			p.workers[i].work(stop, &total, &running)
+			w.work(s.stop, steps, &total, &running)
 		}()
 	}
 	begin := time.Now()
-	timer := time.AfterFunc(length, func() {
-		stop.Store(true)
-		if p.wake != nil {
-			p.wake()
-		}
-	})
-	defer timer.Stop()
+	if !p.fixed {
+		timer := time.AfterFunc(length, func() {
+			s.stop.Store(true)
+			if p.wake != nil {
+				p.wake()
+			}
+		})
+		defer timer.Stop()
+	}
 	close(gate)
 	running.Wait()
 	return total.Load(), time.Since(begin)
 }
 
-func (w *worker) work(stop *atomic.Bool, total *atomic.Int64, running *sync.WaitGroup) {
+// work makes steps, or goes on until stop is set where steps is negative.
+func (w *worker) work(stop *atomic.Bool, steps int, total *atomic.Int64, running *sync.WaitGroup) {
 	operations := 0
-	for steps := 1; !stop.Load(); steps++ {
+	for done := 1; steps != 0 && !stop.Load(); done++ {
 		operations += w.step()
-		if steps == w.heirs {
+		steps--
+		if done == w.heirs {
 			total.Add(int64(operations))
-			go w.work(stop, total, running)
+			go w.work(stop, steps, total, running)
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -22,6 +23,30 @@ func (h vcpuHeap) alloc(n int) []byte {
 
 func (h vcpuHeap) free(b []byte) { h.allocator.Free(b) }
 
+func (h vcpuHeap) zalloc(n int) []byte {
+	b, err := h.allocator.Alloc(n)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (h vcpuHeap) realloc(b []byte, n int) []byte {
+	b, err := h.allocator.Realloc(b, n)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (h vcpuHeap) allocMany(blocks [][]byte, n int) {
+	if _, err := h.allocator.AllocBatch(blocks, n); err != nil {
+		panic(err)
+	}
+}
+
+func (h vcpuHeap) freeMany(blocks [][]byte) { h.allocator.FreeBatch(blocks) }
+
 // zeroedHeap is this project's allocator with the contents cleared.
 type zeroedHeap struct{ allocator *alloc.Allocator }
 
@@ -35,6 +60,9 @@ func (h zeroedHeap) alloc(n int) []byte {
 
 func (h zeroedHeap) free(b []byte) { h.allocator.Free(b) }
 
+func (h zeroedHeap) zalloc(n int) []byte            { return h.alloc(n) }
+func (h zeroedHeap) realloc(b []byte, n int) []byte { return vcpuHeap(h).realloc(b, n) }
+
 // makeHeap is the Go heap: make, and nothing to free.
 type makeHeap struct{}
 
@@ -46,12 +74,39 @@ func (makeHeap) alloc(n int) []byte { return make([]byte, n) }
 
 func (makeHeap) free([]byte) {}
 
+//go:noinline
+func (makeHeap) zalloc(n int) []byte { return make([]byte, n) }
+
+//go:noinline
+func (makeHeap) realloc(b []byte, n int) []byte { return slices.Grow(b, n-len(b))[:n] }
+
+// moved copies what a block held into a longer one, and returns that.
+func moved(to, from []byte) []byte {
+	copy(to, from)
+	return to
+}
+
 // poolHeap is a sync.Pool for each size class.
 type poolHeap struct{ pools *classPools }
 
 func (h poolHeap) alloc(n int) []byte { return h.pools.get(n) }
 
 func (h poolHeap) free(b []byte) { h.pools.put(b) }
+
+func (h poolHeap) zalloc(n int) []byte {
+	b := h.pools.get(n)
+	clear(b)
+	return b
+}
+
+func (h poolHeap) realloc(b []byte, n int) []byte {
+	if n <= cap(b) {
+		return b[:n]
+	}
+	to := moved(h.pools.get(n), b)
+	h.pools.put(b)
+	return to
+}
 
 // moderncHeap is modernc.org/memory behind a mutex, without which it serves
 // one goroutine only.
@@ -81,24 +136,66 @@ func (h moderncHeap) free(b []byte) {
 	}
 }
 
+func (h moderncHeap) zalloc(n int) []byte {
+	h.locked.mutex.Lock()
+	b, err := h.locked.allocator.Calloc(n)
+	h.locked.mutex.Unlock()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (h moderncHeap) realloc(b []byte, n int) []byte {
+	h.locked.mutex.Lock()
+	b, err := h.locked.allocator.Realloc(b, n)
+	h.locked.mutex.Unlock()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 const (
-	emptyRooms    = 64
-	emptyRoomSize = maxBlock
+	emptyRooms = 64
+	roomShift  = 18 // of maxBlock
 	// Goroutine stacks are at least 2 KiB.
 	stackShift = 11
 )
 
-// emptyHeap hands out the same bytes again and again. Each goroutine gets a
-// room of its own, as far as the address of its stack tells goroutines apart:
-// with one for all, the figure would be that of a contended cache line.
+// emptyHeap hands out the same bytes again and again. In a loop each goroutine
+// has a room of its own, as far as the address of its stack tells goroutines
+// apart: with one for all, the figure would be that of a contended cache line. A
+// block larger than a room lies in the next ones too.
 type emptyHeap struct {
-	rooms *[emptyRooms][emptyRoomSize]byte
+	house *emptyHouse
+	room  uintptr // offset
+}
+
+type emptyHouse [emptyRooms<<roomShift + largestBlock]byte
+
+func (h emptyHeap) enter() emptyHeap {
+	var here byte
+	h.room = uintptr(unsafe.Pointer(&here)) << (roomShift - stackShift) & ((emptyRooms - 1) << roomShift)
+	return h
 }
 
 func (h emptyHeap) alloc(n int) []byte {
-	var here byte
-	room := uintptr(unsafe.Pointer(&here)) >> stackShift % emptyRooms
-	return h.rooms[room][:n]
+	return (*[largestBlock]byte)(unsafe.Add(unsafe.Pointer(h.house), h.room))[:n]
 }
 
 func (emptyHeap) free([]byte) {}
+
+func (h emptyHeap) zalloc(n int) []byte { return h.alloc(n) }
+
+func (emptyHeap) realloc(b []byte, n int) []byte { return unsafe.Slice(unsafe.SliceData(b), n) }
+
+func (h emptyHeap) allocMany(blocks [][]byte, n int) {
+	for i := range blocks {
+		blocks[i] = h.alloc(n)
+	}
+}
+
+func (emptyHeap) freeMany([][]byte) {}
+
+func (emptyHeap) drop() {}

@@ -1,6 +1,8 @@
 package workload
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 	"unsafe"
 
@@ -9,33 +11,64 @@ import (
 
 func TestHeapsGiveWhatIsAsked(t *testing.T) {
 	for _, peer := range Peers() {
-		at, err := peer.open()
-		if err != nil {
-			t.Fatal(err)
+		sizes := []int{1, 8, 9, 64, 100, 1000, 4096, 4097, 32 << 10, maxBlock, maxBlock + 1}
+		if peer.blocks != nil {
+			sizes = peer.blocks
 		}
-		held := map[*byte]bool{}
-		blocks := [][]byte{}
-		for _, size := range []int{1, 8, 9, 64, 100, 1000, 4096, 4097, 32 << 10, maxBlock} {
-			for range 3 {
-				b := at.alloc(size)
-				if len(b) != size {
-					t.Errorf("%s: alloc(%d) has length %d", peer.Name, size, len(b))
-				}
-				b[0], b[size-1] = 1, 1
-				if first := unsafe.SliceData(b); held[first] && peer.Name != Empty {
-					t.Errorf("%s: alloc(%d) gives a block that is in use", peer.Name, size)
-				} else {
-					held[first] = true
-				}
-				blocks = append(blocks, b)
+		for _, size := range sizes {
+			blocks := 3
+			if peer.Lacks&Hold != 0 {
+				blocks = 1
+			}
+			t.Run(fmt.Sprintf("%s/%d", peer.Name, size), func(t *testing.T) { holdSome(t, peer, size, blocks) })
+		}
+	}
+}
+
+// holdSome allocates some blocks at once, all by itself and cleared, and lets
+// one of them grow.
+func holdSome(t *testing.T, peer Peer, size, count int) {
+	at, err := peer.open(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, held := [][]byte{}, map[*byte]bool{}
+	for i := range count {
+		b := at.alloc(size)
+		if full, ok := at.loops.(fullHeap); ok && i == 1 {
+			at.free(b)
+			if b = full.zalloc(size); peer.Name != Empty && !bytes.Equal(b, make([]byte, size)) {
+				t.Errorf("zalloc gives %d bytes that are not zero", size)
 			}
 		}
-		for _, b := range blocks {
-			at.free(b)
+		if len(b) != size {
+			t.Errorf("got a block of %d bytes, want %d", len(b), size)
 		}
-		if err := at.close(); err != nil {
-			t.Errorf("%s: %v", peer.Name, err)
+		first := unsafe.SliceData(b)
+		if held[first] && peer.Name != Empty {
+			t.Error("got a block that is in use")
 		}
+		held[first] = true
+		for j := range b {
+			b[j] = 1
+		}
+		blocks = append(blocks, b)
+	}
+	if full, ok := at.loops.(fullHeap); ok {
+		grown := full.realloc(blocks[0], 2*size)
+		if len(grown) != 2*size || grown[0] != 1 || grown[size-1] != 1 {
+			t.Errorf("realloc gives %d bytes, of which the first %d are not what they were", len(grown), size)
+		}
+		blocks[0] = grown
+	}
+	for _, b := range blocks {
+		at.free(b)
+	}
+	if dropping, ok := at.loops.(droppingHeap); ok {
+		dropping.drop()
+	}
+	if err := at.close(); err != nil {
+		t.Error(err)
 	}
 }
 

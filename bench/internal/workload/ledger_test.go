@@ -22,3 +22,14 @@ func (h ledgerHeap) free(b []byte) {
 	h.ledger.freeBytes.Add(int64(len(b)))
 	h.ledger.inner.free(b)
 }
+
+func (h ledgerHeap) zalloc(n int) []byte {
+	h.ledger.allocated.Add(1)
+	h.ledger.allocatedBytes.Add(int64(n))
+	return h.ledger.inner.(fullHeap).zalloc(n)
+}
+
+func (h ledgerHeap) realloc(b []byte, n int) []byte {
+	h.ledger.allocatedBytes.Add(int64(n - len(b)))
+	return h.ledger.inner.(fullHeap).realloc(b, n)
+}

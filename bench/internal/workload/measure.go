@@ -29,13 +29,19 @@ func Measure(request Request) (result.Sample, error) {
 	if err != nil {
 		return result.Sample{}, err
 	}
+	if !peer.Serves(shape) {
+		return result.Sample{}, fmt.Errorf("peer %s does not do the shape %s", peer.Name, shape.Name)
+	}
 	settle()
 	startBytes, _ := residentBytes()
-	at, err := peer.open()
+	at, err := peer.open(shape.Block)
 	if err != nil {
 		return result.Sample{}, fmt.Errorf("peer %s: %w", peer.Name, err)
 	}
-	sample := shape.measure(at.loops, request)
+	sample, damaged := shape.measure(at.loops, request)
+	if damaged != 0 && peer.Name != Empty {
+		return result.Sample{}, fmt.Errorf("peer %s: %d words of blocks in use were changed by somebody else", peer.Name, damaged)
+	}
 	sample.Peer = peer.Name
 	sample.StartBytes = startBytes
 	sample.EndBytes, sample.PeakBytes = residentBytes()
@@ -47,28 +53,33 @@ func Measure(request Request) (result.Sample, error) {
 	return sample, nil
 }
 
-func (s Shape) measure(l loops, request Request) result.Sample {
-	warm, measured := s.Warm, s.Time
-	if request.Time > 0 {
-		warm, measured = request.Warm, request.Time
+// measure also returns how much was found changed in blocks in use.
+func (s Shape) measure(l loops, request Request) (sample result.Sample, damaged int64) {
+	at := scene{
+		loops: l, seed: request.Seed, cpus: runtime.GOMAXPROCS(0), stop: &atomic.Bool{},
+		warm: s.Warm, time: s.Time, own: s.Time,
 	}
-	stop := &atomic.Bool{}
-	cpus := runtime.GOMAXPROCS(0)
-	work := s.build(scene{loops: l, seed: request.Seed, cpus: cpus, stop: stop})
+	if request.Time > 0 {
+		at.warm, at.time = request.Warm, request.Time
+	}
+	work := s.build(at)
 	m := &meter{}
-	operations, elapsed := work.perform(stop, warm, measured, m)
+	operations, elapsed := work.perform(at, m)
 	lanes := 1
 	if s.Parallel {
-		lanes = len(work.workers)
+		lanes = min(len(work.workers), at.cpus, runtime.NumCPU())
 	}
-	sample := result.Sample{
+	sample = result.Sample{
 		Shape:          s.Name,
-		CPUs:           cpus,
+		CPUs:           at.cpus,
 		Workers:        len(work.workers),
 		Operations:     operations,
 		ElapsedNS:      elapsed.Nanoseconds(),
 		NSPerOperation: float64(elapsed.Nanoseconds()) * float64(lanes) / float64(max(operations, 1)),
 	}
 	m.report(&sample)
-	return sample
+	if work.damage != nil {
+		damaged = work.damage.Load()
+	}
+	return sample, damaged
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // meter reads what the process has used, before and after the measured time.
-type meter struct{ before, after reading }
+type meter struct {
+	before, after reading
+	figures       map[string]float64
+}
 
 // reading is one look at the process's counters, all of which only grow.
 type reading struct {
@@ -41,6 +44,7 @@ func (m *meter) report(s *result.Sample) {
 	s.HeapObjects = int64(m.after.objects - m.before.objects)
 	s.MinorFaults = m.after.minor - m.before.minor
 	s.MajorFaults = m.after.major - m.before.major
+	s.Figures = m.figures
 	s.Aborts = int64(m.after.aborted - m.before.aborted)
 }
 

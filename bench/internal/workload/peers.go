@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vcpualloc/vcpualloc/alloc"
 )
@@ -17,9 +18,11 @@ const (
 type Peer struct {
 	Name        string
 	About       string
-	Default     bool     // part of a run that names no peers
-	Environment []string // of the child process, added to what it inherits
-	open        func() (opened, error)
+	Default     bool                            // part of a run that names no peers
+	Environment []string                        // of the child process, added to what it inherits
+	Lacks       Ability                         // what the peer cannot do
+	blocks      []int                           // lengths of blocks that there are alone; nil: all
+	open        func(block int) (opened, error) // block: of the shape
 }
 
 // opened is a peer at work. close is called after all blocks were freed.
@@ -28,9 +31,13 @@ type opened struct {
 	close func() error
 }
 
-// Peers is the table of all peers, in the order of reports.
+// cgoPeers are those that need cgo. They are built with the tag benchcgo alone,
+// since cgo changes what all the others run on.
+var cgoPeers []Peer
+
+// Peers is the table of all peers in Go, in the order of reports.
 func Peers() []Peer {
-	return []Peer{
+	peers := []Peer{
 		{Name: Ours, Default: true, open: openOurs,
 			About: "this allocator, AllocUninit and Free, in the highest mode of this machine"},
 		{Name: "vcpualloc-zeroed", open: openZeroed,
@@ -39,15 +46,36 @@ func Peers() []Peer {
 			About: "this allocator, kept to the kernel's CPU numbers"},
 		{Name: "vcpualloc-assigned", open: openOurs, Environment: []string{"VCPUALLOC_MODE=assigned"},
 			About: "this allocator, kept from using rseq"},
+		{Name: "vcpualloc-cache", open: openCache, Lacks: Grow, blocks: pairSizes,
+			About: "this allocator's Cache of one type, Get and Put"},
+		{Name: "vcpualloc-region", open: openRegion, Lacks: Free, blocks: []int{dropSize},
+			About: "this allocator's Region, Bytes and Reset; contents cleared"},
 		{Name: "make", Default: true, open: openMake,
 			About: "the Go heap: make, dropped when done; contents cleared"},
 		{Name: "sync.Pool", Default: true, open: openPool,
 			About: "a sync.Pool for each of this project's size classes"},
-		{Name: "modernc", Default: true, open: openModernc,
+		{Name: "pinned", open: openPinned,
+			About: "a stack of blocks for each P and size class, used while pinned by procPin"},
+		{Name: "modernc", open: openModernc,
 			About: "modernc.org/memory behind a mutex, one block of each size kept"},
-		{Name: Empty, Default: true, open: openEmpty,
-			About: "the same bytes over and over: what the harness itself costs"},
+		{Name: "arrow", open: openArrow,
+			About: "Apache Arrow's Go allocator: make, 64-byte aligned; contents cleared"},
+		{Name: "mcache", open: openMcache,
+			About: "bytedance's mcache: a sync.Pool for each power of two"},
+		{Name: "ristretto", open: openRistretto,
+			About: "ristretto's z.Calloc without jemalloc, which is make; contents cleared"},
+		{Name: "ristretto-arena", open: openArena, Lacks: Free, blocks: []int{dropSize},
+			About: "ristretto's z.Allocator, a bump allocator"},
+		{Name: "grpc", open: openGRPC, Lacks: Grow | Hold | Share,
+			About: "gRPC's default buffer pool; pairs only"},
 	}
+	return append(append(peers, cgoPeers...), Peer{Name: Empty, Default: true, open: openEmpty,
+		About: "the same bytes over and over: what the harness itself costs"})
+}
+
+// Serves reports whether the peer can do the shape.
+func (p Peer) Serves(s Shape) bool {
+	return s.Needs&p.Lacks == 0 && (p.blocks == nil || slices.Contains(p.blocks, s.Block))
 }
 
 // PeerByName returns the peer of that name.
@@ -60,7 +88,7 @@ func PeerByName(name string) (Peer, error) {
 	return Peer{}, fmt.Errorf("no peer %q: `bench list` shows what there is", name)
 }
 
-func openOurs() (opened, error) {
+func openOurs(int) (opened, error) {
 	allocator, err := alloc.New(alloc.Options{Name: "bench"})
 	if err != nil {
 		return opened{}, err
@@ -68,7 +96,7 @@ func openOurs() (opened, error) {
 	return opened{vcpuHeap{allocator}, closer(allocator)}, nil
 }
 
-func openZeroed() (opened, error) {
+func openZeroed(int) (opened, error) {
 	allocator, err := alloc.New(alloc.Options{Name: "bench"})
 	if err != nil {
 		return opened{}, err
@@ -86,9 +114,9 @@ func closer(allocator *alloc.Allocator) func() error {
 	}
 }
 
-func openMake() (opened, error) { return opened{makeHeap{}, nothing}, nil }
+func openMake(int) (opened, error) { return opened{makeHeap{}, nothing}, nil }
 
-func openPool() (opened, error) {
+func openPool(int) (opened, error) {
 	pools, err := newClassPools()
 	return opened{poolHeap{pools}, nothing}, err
 }
@@ -98,7 +126,7 @@ func openPool() (opened, error) {
 // with each free of a pair, and need a thousand times as long: a busy program
 // has blocks of all sizes in use. A class that has a mapping for each block, of
 // 32 KiB and more, gains nothing by it.
-func openModernc() (opened, error) {
+func openModernc(int) (opened, error) {
 	locked := &lockedModernc{}
 	for size := 1; size <= maxBlock; size *= 2 {
 		if _, err := locked.allocator.Malloc(size); err != nil {
@@ -108,8 +136,8 @@ func openModernc() (opened, error) {
 	return opened{moderncHeap{locked}, locked.allocator.Close}, nil
 }
 
-func openEmpty() (opened, error) {
-	return opened{emptyHeap{new([emptyRooms][emptyRoomSize]byte)}, nothing}, nil
+func openEmpty(int) (opened, error) {
+	return opened{emptyHeap{house: new(emptyHouse)}, nothing}, nil
 }
 
 func nothing() error { return nil }

@@ -36,3 +36,16 @@ func (r *random) below(n int) int {
 
 // between returns a number in [low, high].
 func (r *random) between(low, high int) int { return low + r.below(high-low+1) }
+
+// pick returns a number in [0, n) and one in [low, high], from the two halves
+// of one draw.
+func (r *random) pick(n, low, high int) (int, int) {
+	x := r.next()
+	return int(x >> 32 * uint64(uint32(n)) >> 32), low + int(uint64(uint32(x))*uint64(uint32(high-low+1))>>32)
+}
+
+// chance returns true in percent of 100 cases.
+func (r *random) chance(percent int) bool { return r.below(100) < percent }
+
+// uniform returns a number in [0, 1).
+func (r *random) uniform() float64 { return float64(r.next()>>11) / (1 << 53) }

@@ -3,41 +3,35 @@ package workload
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // The shapes whose blocks are freed by another goroutine than the one that
 // allocated them.
 
-// ring hands blocks from one producer to one consumer.
-//
-// The producer owns head and each slot that is not full, the consumer owns tail
-// and each that is; full passes the slot on.
+// ring hands blocks of ringSize bytes from one producer to one consumer. A slot
+// that is nil is free. The producer owns head and the consumer tail.
 type ring struct {
-	slots [ringSlots]ringSlot
+	slots [ringSlots]atomic.Pointer[byte]
 	_     [64]byte
 	head  int
 	_     [64]byte
 	tail  int
 }
 
-type ringSlot struct {
-	block []byte
-	full  atomic.Bool
-}
-
 func ringed(s scene) plan {
 	between := &ring{}
 	return plan{workers: []worker{
 		{step: func() int {
-			s.produce(between, s.stop, 64, stride)
+			s.produce(between, s.stop, stride)
 			return 0
 		}},
 		{
 			step: func() int { return s.consume(between, s.stop, stride) },
 			finish: func() {
 				for i := range between.slots {
-					if between.slots[i].full.Load() {
-						s.free(between.slots[i].block)
+					if first := between.slots[i].Load(); first != nil {
+						s.free(sliceOf(first, ringSize))
 					}
 				}
 			},
@@ -45,14 +39,19 @@ func ringed(s scene) plan {
 	}}
 }
 
+// sliceOf is a block of n bytes that was handed over by the address of its
+// first. Blocks that are so have lengths that every peer has a size class for,
+// so that the capacity is right too.
+func sliceOf(first *byte, n int) []byte { return unsafe.Slice(first, n) }
+
 var xmallocSizes = []int{8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}
 
 // shelf is xmalloc-test's list of batches: last in, first out, at most full
 // of them.
 type shelf struct {
-	mutex   sync.Mutex
-	changed sync.Cond // on mutex
-	batches []*xmallocBatch
+	mutex             sync.Mutex
+	notFull, notEmpty sync.Cond // on mutex
+	batches           []*xmallocBatch
 }
 
 // xmallocBatch is what a producer hands over: the block that stands for the
@@ -77,10 +76,10 @@ func (l *shelf) put(b *xmallocBatch, stop *atomic.Bool) bool {
 		if stop.Load() {
 			return false
 		}
-		l.changed.Wait()
+		l.notFull.Wait()
 	}
 	l.batches = append(l.batches, b)
-	l.changed.Signal()
+	l.notEmpty.Signal()
 	return true
 }
 
@@ -92,19 +91,19 @@ func (l *shelf) take(stop *atomic.Bool) *xmallocBatch {
 		if stop.Load() {
 			return nil
 		}
-		l.changed.Wait()
+		l.notEmpty.Wait()
 	}
 	last := len(l.batches) - 1
 	b := l.batches[last]
 	l.batches = l.batches[:last]
-	l.changed.Signal()
+	l.notFull.Signal()
 	return b
 }
 
 func xmalloc(sizes []int) func(scene) plan {
 	return func(s scene) plan {
 		list := &shelf{}
-		list.changed.L = &list.mutex
+		list.notFull.L, list.notEmpty.L = &list.mutex, &list.mutex
 		// The slices that hold the blocks are the harness's: they go round
 		// without the garbage collector.
 		spare := make(chan *xmallocBatch, 2*xmallocFull)
@@ -146,7 +145,8 @@ func xmalloc(sizes []int) func(scene) plan {
 		wake := func() {
 			list.mutex.Lock()
 			defer list.mutex.Unlock()
-			list.changed.Broadcast()
+			list.notFull.Broadcast()
+			list.notEmpty.Broadcast()
 		}
 		return plan{workers: workers, wake: wake}
 	}

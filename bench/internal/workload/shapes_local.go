@@ -1,6 +1,10 @@
 package workload
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+	"time"
+)
 
 // The shapes whose blocks are freed by the goroutine that allocated them.
 
@@ -22,15 +26,82 @@ func repeat(w worker, count int) []worker {
 	return workers
 }
 
-func batches(batch func(l loops, slots [][]byte, size int)) func(scene) plan {
+// crowd is pairs for many goroutines, each of which does some and lets the next
+// one run.
+func crowd(goroutines, size int) func(scene) plan {
+	return func(s scene) plan {
+		step := func() int {
+			s.pair(size, crowdPairs)
+			runtime.Gosched()
+			return crowdPairs
+		}
+		return plan{workers: repeat(worker{step: step}, goroutines)}
+	}
+}
+
+func zeroedPairs(size int) func(scene) plan {
+	return func(s scene) plan {
+		l := s.full()
+		step := func() int {
+			l.zeroedPair(size, stride)
+			return stride
+		}
+		return plan{workers: []worker{{step: step}}}
+	}
+}
+
+// growths takes one whole growth as the operation.
+func growths(whole bool) func(scene) plan {
+	return func(s scene) plan {
+		l := s.full()
+		step := func() int {
+			l.growth(16, 1<<20, whole)
+			return 1
+		}
+		return plan{workers: []worker{{step: step}}}
+	}
+}
+
+func batches(batch func(l loops, slots [][]byte)) func(scene) plan {
 	return func(s scene) plan {
 		slots := make([][]byte, 1000)
 		step := func() int {
-			batch(s.loops, slots, 64)
+			batch(s.loops, slots)
 			return len(slots)
 		}
 		return plan{workers: []worker{{step: step}}}
 	}
+}
+
+func batchCalls(s scene) plan {
+	const some = 64
+	slots := make([][]byte, 15*some)
+	step := func() int {
+		s.batchFIFO(slots, 64)
+		return len(slots)
+	}
+	if many, ok := s.loops.(manyLoops); ok {
+		step = func() int {
+			many.batchMany(slots, 64, some)
+			return len(slots)
+		}
+	}
+	return plan{workers: []worker{{step: step}}}
+}
+
+func drops(s scene) plan {
+	slots := make([][]byte, 1000)
+	step := func() int {
+		s.batchFIFO(slots, 64)
+		return len(slots)
+	}
+	if dropping, ok := s.loops.(droppingLoops); ok {
+		step = func() int {
+			dropping.scratch(len(slots), 64)
+			return len(slots)
+		}
+	}
+	return plan{workers: []worker{{step: step}}}
 }
 
 func live(goroutines, blocks int) func(scene) plan {
@@ -69,10 +140,10 @@ func glibcThread(s scene) plan {
 	workers := make([]worker, s.cpus)
 	for i := range workers {
 		slots := make([][]byte, slotCount)
-		at := 0
+		at := &walk{sizes: sizes, places: places, size: 1, place: 1}
 		workers[i] = worker{
 			step: func() int {
-				at = s.cycle(slots, sizes, places, at, stride)
+				s.cycle(slots, at, stride)
 				return stride
 			},
 			finish: func() { s.drain(slots) },
@@ -84,8 +155,7 @@ func glibcThread(s scene) plan {
 // inverseSquare draws a size whose probability falls with its square: most are
 // next to the lowest.
 func inverseSquare(r *random, low, high float64) int32 {
-	uniform := float64(r.next()>>11) / (1 << 53)
-	return int32(1 / ((1/high-1/low)*uniform + 1/low))
+	return int32(1 / ((1/high-1/low)*r.uniform() + 1/low))
 }
 
 // larson has two streams of goroutines, each with slots of its own that were
@@ -113,10 +183,11 @@ func larson(s scene) plan {
 	for i := range workers {
 		random := newRandom(s.seed, i)
 		own := slots[i*each : (i+1)*each]
+		sum := 0
 		workers[i] = worker{
 			prepare: func() { once.Do(start) },
 			step: func() int {
-				s.replace(own, &random, low, high, stride)
+				sum += s.exchange(own, &random, low, high, stride)
 				return stride
 			},
 			finish: func() { s.drain(own) },
@@ -124,4 +195,53 @@ func larson(s scene) plan {
 		}
 	}
 	return plan{workers: workers}
+}
+
+// fragmentation fills memory, frees nine tenths of it at random, and looks at
+// what stays resident. Its one step is its work; the volume is that of the
+// measured time.
+func fragmentation(s scene) plan {
+	const volume, low, high, kept, pairs = 1 << 30, 16, 2048, 10, 1000
+	total := s.portion(volume, s.time)
+	wait := time.Duration(float64(2*time.Second) * min(1, s.time.Seconds()/s.own.Seconds()))
+	slots := make([][]byte, total/((low+high)/2)*9/8+64)
+	clear(slots)
+	random := newRandom(s.seed, 0)
+	figures := map[string]float64{}
+	start, _ := residentBytes()
+	look := func(name string) {
+		now, _ := residentBytes()
+		figures[name] = float64(now - start)
+	}
+	used := 0
+	step := func() int {
+		for bytes := 0; bytes < total && used < len(slots); used++ {
+			size := random.between(low, high)
+			s.writeWhole(slots, used, size)
+			bytes += size
+		}
+		live := 0
+		for i := range used {
+			if random.below(kept) != 0 {
+				s.free(slots[i])
+				slots[i] = nil
+			} else {
+				live += len(slots[i])
+			}
+		}
+		figures["live_bytes"] = float64(live)
+		look("after_free_bytes")
+		return used
+	}
+	return plan{workers: []worker{{step: step, quota: 1}}, fixed: true, cold: true, figures: func() map[string]float64 {
+		time.Sleep(wait)
+		look("after_wait_bytes")
+		s.pair(64, pairs)
+		look("after_pairs_bytes")
+		s.drain(slots[:used])
+		time.Sleep(wait)
+		s.pair(64, pairs)
+		look("all_freed_bytes")
+		return figures
+	}}
 }
