@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
+	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
 // TestDescriptorsFit looks at the code of every section of every variant: it
@@ -45,5 +46,21 @@ func TestDescriptorsAreTheirOwn(t *testing.T) {
 		if want, err := rseq.Describe(entry); err != nil || sectionDescriptors()[variant][section] != want {
 			t.Errorf("section %d: %+v, want %+v (%v)", section, sectionDescriptors()[variant][section], want, err)
 		}
+	}
+}
+
+// TestVariantFits: the sections that run are those for who registers and for the id
+// of the mode.
+func TestVariantFits(t *testing.T) {
+	f := vcpu.Probe()
+	want := map[string]int{"self": selfMMCID, "libc": libcMMCID, "none": -1}[f.Owner]
+	switch f.Mode {
+	case vcpu.CPUID:
+		want++
+	case vcpu.Assigned:
+		want = -1
+	}
+	if got := variantHere(); got != want {
+		t.Errorf("variant %d, want %d for %v and areas of %s", got, want, f.Mode, f.Owner)
 	}
 }

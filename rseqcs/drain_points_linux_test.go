@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
 )
 
 // TestDrainAtEveryPoint holds a thread inside of a section while Drain and Shut
@@ -18,9 +20,14 @@ import (
 func TestDrainAtEveryPoint(t *testing.T) {
 	needSections(t)
 	g := newGame(t)
+	defer func() { kernelFence = rseq.Fence }()
 	g.turns = spinsFor(10 * time.Millisecond) // on the slabs of the Ps the world stops behind the section
-	for _, row := range []string{"vCPUs", "vCPUs", "Ps"} {
+	for _, row := range []string{"vCPUs", "vCPUs", "vCPUs without a fence", "Ps"} {
 		g.home, g.far = g.far, g.home // so that each id is among them, 0 too
+		kernelFence = rseq.Fence
+		if row == "vCPUs without a fence" {
+			kernelFence = func() error { return errNoFence }
+		}
 		if row == "Ps" {
 			fallbacks.Add(1) // as the thread that works there would have
 		}
@@ -119,6 +126,12 @@ func (g *game) checkRows(take taking) {
 	want := [2]uint32{uint32(g.stack.vcpuSlabs), uint32(g.stack.pSlabs)}
 	if take.name == "Shut" {
 		want = [2]uint32{}
+		for index := range g.stack.vcpuSlabs + g.stack.pSlabs {
+			if h := *headerAt(g.stack.slab(index), soleClass); h != (header{}) {
+				g.t.Errorf("slab %d still has its memory: %+v", index, h)
+				break
+			}
+		}
 	}
 	if got := [2]uint32{*rowCount(g.stack.vcpus), *rowCount(g.stack.ps)}; got != want {
 		g.t.Errorf("%v slabs in the rows, want %v", got, want)

@@ -2,7 +2,11 @@
 
 package rseqcs
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+	"unsafe"
+)
 
 // variantHere returns which row of the section table this process runs.
 func variantHere() int {
@@ -36,7 +40,36 @@ func TestPinnedForms(t *testing.T) {
 			run, pinned = o, o
 			TestStackConserves(t)
 			TestCounterIsExact(t)
+			TestStackIsLIFO(t)
+			checkWithoutASlab(t, o)
 		})
+	}
+}
+
+// checkWithoutASlab works on a P that is just behind those with a slab.
+func checkWithoutASlab(t *testing.T, o operations) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	stack, err := NewStack("none", []Capacity{{4, 4}, {4, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	c := stack.classes[0]
+	*slotAt(stack.ps, c.begin) = unsafe.Pointer(new(token))
+	*headerAt(stack.ps, 0) = header{c.begin + slotSize, c.first}
+	*rowCount(stack.ps) = 0 // and the only P is number 0
+	cells := makeCells(1)
+	*rowCount(unsafe.Pointer(&cells[1])) = 0
+	array := new([2]unsafe.Pointer)
+	object, _, _ := o.pop(stack.ps, 0, 0)
+	outcome, _, _, _ := o.push(stack.ps, 0, unsafe.Pointer(new(token)), nil)
+	popped := o.popBatch(stack.ps, 0, unsafe.Pointer(array), 2)
+	pushed := o.pushBatch(stack.ps, 0, unsafe.Pointer(array), 2)
+	header := o.setHeader(stack.ps, 1, nil, 1)
+	added := o.add(unsafe.Pointer(&cells[1]), 1)
+	if object != nil || outcome != full || popped != 0 || pushed != 0 || header != kept || added != kept {
+		t.Errorf("on a P without a slab: pop %p, push %d, popBatch %d, pushBatch %d, setHeader %d, add %d",
+			object, outcome, popped, pushed, header, added)
 	}
 }
 

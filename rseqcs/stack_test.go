@@ -302,10 +302,98 @@ func playModel(t *testing.T, random *rand.Rand) {
 	}
 }
 
+// mostSlots is how many slots a single class can have: a header, an end mark and the
+// word below the next slab are needed as well.
+const mostSlots = (slabSize-headerSize)/slotSize - 2
+
+// TestSlabsAreApart: no slab lies on another one or on a control word.
+func TestSlabsAreApart(t *testing.T) {
+	stack, err := NewStack("apart", []Capacity{{mostSlots, mostSlots}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	total, vcpus := stack.Slabs()
+	if total-vcpus < max(minPs, runtime.GOMAXPROCS(0)) {
+		t.Errorf("%d slabs of Ps", total-vcpus)
+	}
+	end := uintptr(stack.memory.Base)
+	for index := range total {
+		at := uintptr(stack.slab(index))
+		if index == vcpus || index == 0 {
+			if control := at - uintptr(-controlCount); control < end {
+				t.Errorf("the control word at %#x lies in the slab before, which ends at %#x", control, end)
+			}
+		}
+		if at < end {
+			t.Errorf("slab %d at %#x lies in the one before, which ends at %#x", index, at, end)
+		}
+		end = at + slabSize
+	}
+	if last := uintptr(stack.memory.Base) + stack.memory.Size; end > last {
+		t.Errorf("the last slab ends at %#x, the memory at %#x", end, last)
+	}
+}
+
+// TestFootprint counts a class that one slab has set up.
+func TestFootprint(t *testing.T) {
+	const initial = 5
+	stack, err := NewStack("footprint", []Capacity{{initial, 9}, {1, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	if n := stack.Footprint(); n != 0 {
+		t.Errorf("%d bytes before the first use", n)
+	}
+	c := stack.classes[0]
+	*headerAt(stack.slab(0), 0) = header{c.begin, c.first}
+	if n, want := stack.Footprint(), int64(initial*slotSize+2*headerSize); n != want {
+		t.Errorf("%d bytes, want %d", n, want)
+	}
+}
+
+// TestCounterWithoutACell adds where no id has a cell.
+func TestCounterWithoutACell(t *testing.T) {
+	var c Counter
+	c.Add(1)
+	for _, row := range [][]cell{c.vcpus, c.ps} {
+		if len(row) == 0 {
+			continue
+		}
+		count := rowCount(unsafe.Pointer(&row[1]))
+		if int(*count) != len(row)-1 {
+			t.Errorf("a row of %d cells counts %d", len(row)-1, *count)
+		}
+		*count = 0
+	}
+	c.Add(5)
+	if c.Value() != 6 {
+		t.Errorf("sum %d, want 6", c.Value())
+	}
+}
+
+// TestCounterCountsEveryCell gives each cell a value.
+func TestCounterCountsEveryCell(t *testing.T) {
+	var c Counter
+	c.Add(0)
+	want := int64(0)
+	for _, row := range [][]cell{c.vcpus, c.ps} {
+		for i := 1; i < len(row); i++ {
+			row[i].sum += int64(i)
+			want += int64(i)
+		}
+	}
+	if c.Value() != want {
+		t.Errorf("sum %d, want %d", c.Value(), want)
+	}
+}
+
 func TestNewStackRefuses(t *testing.T) {
 	for name, capacities := range map[string][]Capacity{
 		"too many classes": make([]Capacity, MaxClasses+1),
 		"too many slots":   {{1, slabSize / slotSize}},
+		"the last word":    {{1, mostSlots + 1}},
 		"max below":        {{2, 1}},
 		"negative":         {{-1, 1}},
 	} {

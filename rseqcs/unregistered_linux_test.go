@@ -3,6 +3,7 @@
 package rseqcs
 
 import (
+	"errors"
 	"runtime"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
+	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
 //go:linkname threadWord github.com/vcpualloc/vcpualloc/internal/rseq.threadWord
@@ -87,7 +89,7 @@ func checkUnregistered(t *testing.T, stack *Stack) {
 		t.Error("a header is stored")
 	}
 	var c Counter
-	before := fallbacks.Load()
+	before := ReadStats().Fallbacks
 	c.Add(5)
 	c.Add(6)
 	if c.Value() != 11 {
@@ -106,10 +108,59 @@ func checkUnregistered(t *testing.T, stack *Stack) {
 			t.Errorf("slab %d has %d and %d objects, want 1 and 0", id, stack.Len(id, 0), stack.Len(id, 1))
 		}
 	}
-	if n := fallbacks.Load() - before; n != 3 {
+	if n := ReadStats().Fallbacks - before; n != 3 {
 		t.Errorf("%d fallbacks, want 3", n)
+	}
+	if id := vcpu.Current(); id < 0 || id >= vcpu.Max() {
+		t.Errorf("the thread has the id %d of %d", id, vcpu.Max())
 	}
 	if stack.slabHere() < stack.vcpuSlabs {
 		t.Errorf("slab %d is that of a vCPU", stack.slabHere())
 	}
 }
+
+// TestFreshThread works on a thread that nobody has prepared.
+func TestFreshThread(t *testing.T) {
+	if prepare(); !sections {
+		return // no thread is
+	}
+	stack, err := NewStack("fresh", []Capacity{{4, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	done := make(chan struct{})
+	for range 20 { // some of them are threads of before
+		go func() {
+			defer func() { done <- struct{}{} }()
+			runtime.LockOSThread() // never unlocked: the thread ends
+			before := ReadStats()
+			fresh := rseq.Find().Owner == rseq.Self && threadWord() == 0
+			stack.Push(0, unsafe.Pointer(new(token)))
+			after := ReadStats()
+			if after.Fallbacks != before.Fallbacks {
+				t.Error("a thread that could register was sent to the slabs of the Ps")
+			}
+			if fresh && after.Registrations <= before.Registrations {
+				t.Errorf("%d registrations, before %d", after.Registrations, before.Registrations)
+			}
+		}()
+		<-done
+	}
+}
+
+// TestFencesAreCounted, and those that fail are told.
+func TestFencesAreCounted(t *testing.T) {
+	defer func() { kernelFence = rseq.Fence }()
+	before := ReadStats().Fences
+	kernelFence = func() error { return nil }
+	if err := Fence(); err != nil || ReadStats().Fences != before+1 {
+		t.Errorf("%v, %d fences, before %d", err, ReadStats().Fences, before)
+	}
+	kernelFence = func() error { return errNoFence }
+	if err := Fence(); err != errNoFence || ReadStats().Fences != before+1 {
+		t.Errorf("%v, %d fences, before %d", err, ReadStats().Fences, before)
+	}
+}
+
+var errNoFence = errors.New("no fence")

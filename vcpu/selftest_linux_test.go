@@ -173,6 +173,68 @@ func closedAt(cpu int) <-chan int {
 	return c
 }
 
+// threadState is what the self-test changes of a thread.
+type threadState struct {
+	cpus  unix.CPUSet
+	slice uint64 // ns; what the kernel says of it
+}
+
+func readThreadState() (s threadState) {
+	if err := unix.SchedGetaffinity(0, &s.cpus); err != nil {
+		panic(err)
+	}
+	if attributes, err := unix.SchedGetAttr(0, 0); err == nil {
+		s.slice = attributes.Runtime
+	}
+	return s
+}
+
+// stateAtStart is from before any self-test.
+var stateAtStart = readThreadState()
+
+// TestThreadIsGivenBack: what the self-test has changed of a thread is as before.
+func TestThreadIsGivenBack(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	restore, cpu, err := pinThread(-1)
+	if err != nil {
+		t.Skipf("no thread can be pinned: %v", err)
+	}
+	restoreSlice := shortenSlice()
+	if pinned := readThreadState().cpus; pinned.Count() != 1 || !pinned.IsSet(cpu) || currentCPU() != cpu {
+		t.Errorf("pinned to %d, and on %d CPUs, of them %d", cpu, pinned.Count(), currentCPU())
+	}
+	restoreSlice()
+	restore()
+	if after := readThreadState(); after != stateAtStart {
+		t.Errorf("%d CPUs and a slice of %d ns, at the start %d and %d",
+			after.cpus.Count(), after.slice, stateAtStart.cpus.Count(), stateAtStart.slice)
+	}
+}
+
+// TestCanBeInterrupted asks on threads of each policy that may be set here.
+func TestCanBeInterrupted(t *testing.T) {
+	for policy, want := range map[uint32]bool{unix.SCHED_NORMAL: true, unix.SCHED_BATCH: true, unix.SCHED_IDLE: true, unix.SCHED_FIFO: false, unix.SCHED_RR: false} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // never unlocked: the thread ends
+			attributes := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy}
+			if !want {
+				attributes.Priority = 1
+			}
+			if err := unix.SchedSetAttr(0, attributes, 0); err != nil {
+				t.Logf("policy %d: %v", policy, err) // real time needs a privilege
+				return
+			}
+			if got := canBeInterrupted(); got != want {
+				t.Errorf("policy %d: %v, want %v", policy, got, want)
+			}
+		}()
+		<-done
+	}
+}
+
 // TestPinThreadRefused pins to a CPU that does not exist.
 func TestPinThreadRefused(t *testing.T) {
 	_, _, err := pinThread(1023)

@@ -22,6 +22,7 @@ func TestParseCPUList(t *testing.T) {
 		{"a-b", 0, false},
 		{"0-3 8", 0, false},
 		{"0--1", 0, false},
+		{"0-3,0--1", 0, false},
 	} {
 		if count, ok := parseCPUList(row.list); count != row.count || ok != row.ok {
 			t.Errorf("%q: %d, %v; want %d, %v", row.list, count, ok, row.count, row.ok)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -14,14 +15,15 @@ import (
 
 // killer is a run of some tests.
 type killer struct {
-	folder string // of the package
-	tags   string
-	run    string // pattern of the tests; empty: all
-	skip   string
-	cgo    bool
-	mode   string   // VCPUALLOC_MODE
-	builds bool     // whether the tests build programs
-	args   []string // of the test program
+	folder  string // of the package
+	tags    string
+	run     string // pattern of the tests; empty: all
+	skip    string
+	cgo     bool
+	mode    string   // VCPUALLOC_MODE
+	program bool     // it is no test but a program, which fails by itself
+	builds  bool     // whether the tests build programs
+	args    []string // of the test program
 }
 
 const stalledTag = "vcpualloc_stalled"
@@ -35,10 +37,16 @@ var killers = map[string]killer{
 	"points-cgo": {folder: "rseqcs", tags: stalledTag, run: "Point|Capped", cgo: true},
 
 	// The code of the sections against their descriptors.
-	"code": {folder: "rseqcs", run: "Descriptor"},
+	"code": {folder: "rseqcs", run: "Descriptor|Variant"},
+
+	// Every instruction of every section.
+	"step": {folder: "internal/stepper", program: true},
+
+	"code-cpu": {folder: "rseqcs", run: "Descriptor|Variant", mode: "cpu_id"},
 
 	// The operations against models, and what needs no interruption.
 	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
+	"small":     {folder: "rseqcs", run: "Counter|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses"},
 	"model-cgo": {folder: "rseqcs", run: "LIFO|Blocks|Unregistered", cgo: true},
 
 	"rseqcs":         {folder: "rseqcs", args: []string{"-stress=1s"}},
@@ -49,8 +57,10 @@ var killers = map[string]killer{
 	"rseq":     {folder: "internal/rseq"},
 	"rseq-cgo": {folder: "internal/rseq", cgo: true},
 	// Programs that are built and run by the tests, so with the mutant in them.
-	"modes-pie": {folder: "internal/modes", run: "^TestRows$/^pie$", builds: true},
-	"modes-cgo": {folder: "internal/modes", run: "^TestRows$/^cgo$", builds: true},
+	"modes-pie":      {folder: "internal/modes", run: "^TestRows$/^pie$", builds: true},
+	"modes-cgo":      {folder: "internal/modes", run: "^TestRows$/^cgo$", builds: true},
+	"modes-assigned": {folder: "internal/modes", run: "^TestRows$/^cap_assigned$", builds: true},
+	"modes-unpinned": {folder: "internal/modes", run: "^TestRows$/^sched_setaffinity_EPERM$", builds: true},
 
 	"vcpu":          {folder: "vcpu"},
 	"vcpu-cgo":      {folder: "vcpu", cgo: true},
@@ -59,16 +69,19 @@ var killers = map[string]killer{
 
 // lastResort are the runs of a folder for a mutant that its killers leave alive.
 var lastResort = map[string][]string{
-	"rseqcs":        {"code", "rseqcs-stalled", "rseqcs", "points-cgo", "rseqcs-cgo"},
+	"rseqcs":        {"code", "step", "rseqcs-stalled", "rseqcs", "points-cgo", "rseqcs-cgo"},
 	"internal/rseq": {"rseq", "rseq-cgo", "vcpu", "rseqcs"},
 	"vcpu":          {"vcpu", "vcpu-cgo", "rseqcs"},
 }
 
 // killTimeout bounds one run.
-const killTimeout = 90 * time.Second
+const killTimeout = 60 * time.Second
 
 // arguments returns those of "go test".
 func (k killer) arguments(overlay string) []string {
+	if k.program {
+		return append([]string{"run", "-overlay=" + overlay}, "./"+k.folder)
+	}
 	arguments := []string{"test", "-vet=off", "-count=1", "-v", "-failfast", "-timeout=" + killTimeout.String()}
 	if overlay != "" {
 		arguments = append(arguments, "-overlay="+overlay)
@@ -99,11 +112,15 @@ type death struct {
 // errBuild is a mutant that is no program: its table is wrong.
 var errBuild = errors.New("the mutant does not build")
 
+// errHang is a run that even its own time limit did not end.
+var errHang = errors.New("the test hangs")
+
 // try runs the tests on the sources under root as overlay changes them.
 func (k killer) try(ctx context.Context, root, overlay string) (death, error) {
-	ctx, stop := context.WithTimeout(ctx, killTimeout+60*time.Second)
+	// The time limit of the test program itself needs a P, which a mutant may hold.
+	limited, stop := context.WithTimeoutCause(ctx, killTimeout+20*time.Second, errHang)
 	defer stop()
-	command := exec.CommandContext(ctx, "go", k.arguments(overlay)...)
+	command := exec.CommandContext(limited, "go", k.arguments(overlay)...)
 	command.Dir = root
 	cgo := "CGO_ENABLED=0"
 	if k.cgo {
@@ -119,10 +136,15 @@ func (k killer) try(ctx context.Context, root, overlay string) (death, error) {
 	err := command.Run()
 	text := output.String()
 	switch {
+	case errors.Is(context.Cause(limited), errHang):
+		return death{true, failedTest(text + "panic: test timed out"), text}, nil
 	case ctx.Err() != nil:
 		return death{}, fmt.Errorf("go test: %w", ctx.Err())
 	case err == nil:
 		return death{output: text}, nil
+	case k.program && !strings.Contains(text, "# github.com/"):
+		// It may also have come to no result, which proves nothing.
+		return death{strings.Contains(text, "WRONG"), path.Base(k.folder), text}, nil
 	case strings.Contains(text, "[build failed]") || strings.Contains(text, "[setup failed]") || !strings.Contains(text, "FAIL"):
 		return death{output: text}, fmt.Errorf("%w:\n%s", errBuild, text)
 	}

@@ -153,9 +153,9 @@ func (r *runner) baseline(ctx context.Context, mutants []mutant) error {
 	return r.parallelly(len(names), func(i int) error {
 		result, err := killers[names[i]].try(ctx, r.root, "")
 		if err == nil && result.killed {
-			err = fmt.Errorf("%s fails in the sources as they are:\n%s", names[i], result.output)
+			return fmt.Errorf("%s fails in the sources as they are:\n%s", names[i], result.output)
 		}
-		r.progress("%-16s passes without a mutant", names[i])
+		r.progress("%-16s does not fail without a mutant", names[i])
 		return err
 	})
 }
