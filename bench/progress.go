@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -55,5 +56,11 @@ func (p *progress) head() string {
 		each := time.Since(p.begin) / time.Duration(p.done)
 		left = (each * time.Duration(p.total-p.done)).Round(time.Second).String()
 	}
-	return fmt.Sprintf("[%*d/%d, %s left]", len(fmt.Sprint(p.total)), p.done, p.total, left)
+	done := fmt.Sprintf("%*d/%d, %s left", len(fmt.Sprint(p.total)), p.done, p.total, left)
+	if !p.terminal {
+		return "[" + done + "]"
+	}
+	const width = 24
+	full := width * p.done / max(p.total, 1)
+	return "[" + strings.Repeat("=", full) + strings.Repeat(" ", width-full) + "] " + done
 }

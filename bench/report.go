@@ -98,23 +98,21 @@ func printFigures(w io.Writer, group result.Group, names int) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%-*s\t%s\t\n", names, "MiB", strings.Join(trimmed(columns, "_bytes"), "\t"))
+	fmt.Fprintf(table, "%-*s\t", names, "")
+	for _, column := range columns {
+		heading, _ := result.FigureInWords(column, 0)
+		fmt.Fprintf(table, "%s\t", heading)
+	}
+	fmt.Fprintln(table)
 	for _, s := range group.Summaries {
 		fmt.Fprintf(table, "%-*s\t", names, s.Peer)
 		for _, column := range columns {
-			fmt.Fprintf(table, "%.1f\t", s.Figures[column]/(1<<20))
+			_, text := result.FigureInWords(column, s.Figures[column])
+			fmt.Fprintf(table, "%s\t", text)
 		}
 		fmt.Fprintln(table)
 	}
 	return table.Flush()
-}
-
-func trimmed(names []string, suffix string) []string {
-	short := make([]string, len(names))
-	for i, name := range names {
-		short[i] = strings.TrimSuffix(name, suffix)
-	}
-	return short
 }
 
 // ratio is the time as a multiple of the baseline's. The harness has none: it

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html/template"
 	"os"
-	"strings"
 
 	"github.com/vcpualloc/vcpualloc/bench/internal/result"
 )
@@ -17,15 +16,21 @@ import (
 var form string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"mib":    func(bytes float64) string { return unlessZero(bytes/(1<<20), "%.1f") },
-	"ns":     func(value float64) string { return fmt.Sprintf("%.2f", value) },
-	"share":  func(value float64) string { return unlessZero(100*value, "%.1f %%") },
-	"count":  func(value float64) string { return unlessZero(value, "%.0f") },
-	"few":    func(value float64) string { return unlessZero(value, "%.2f") },
-	"sum":    func(a, b float64) float64 { return a + b },
-	"times":  func(value, by float64) float64 { return value * by },
-	"short":  func(name string) string { return strings.ReplaceAll(strings.TrimSuffix(name, "_bytes"), "_", " ") },
-	"figure": func(s result.Summary, name string) float64 { return s.Figures[name] },
+	"mib":   func(bytes float64) string { return unlessZero(bytes/(1<<20), "%.1f") },
+	"ns":    func(value float64) string { return fmt.Sprintf("%.2f", value) },
+	"share": func(value float64) string { return unlessZero(100*value, "%.1f %%") },
+	"count": func(value float64) string { return unlessZero(value, "%.0f") },
+	"few":   func(value float64) string { return unlessZero(value, "%.2f") },
+	"sum":   func(a, b float64) float64 { return a + b },
+	"times": func(value, by float64) float64 { return value * by },
+	"heading": func(name string) string {
+		heading, _ := result.FigureInWords(name, 0)
+		return heading
+	},
+	"figure": func(s result.Summary, name string) string {
+		_, text := result.FigureInWords(name, s.Figures[name])
+		return text
+	},
 }).Parse(form))
 
 func unlessZero(value float64, format string) string {

@@ -1,7 +1,9 @@
 package result
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/perf/benchmath"
 )
@@ -73,8 +75,20 @@ func (g Group) Figures() []string {
 }
 
 // figureOrder are all figures that shapes look at: bytes of blocks in use, and
-// resident memory since the start.
-var figureOrder = []string{"live_bytes", "after_free_bytes", "after_wait_bytes", "after_pairs_bytes", "all_freed_bytes"}
+// resident memory since the start; times that a reader waits for a value.
+var figureOrder = []string{
+	"live_bytes", "after_free_bytes", "after_wait_bytes", "after_pairs_bytes", "all_freed_bytes",
+	"read_median_ns", "read_p99.9_ns", "read_longest_ns",
+}
+
+// FigureInWords gives a figure's value and name for people, by its unit.
+func FigureInWords(name string, value float64) (heading, text string) {
+	if short, ok := strings.CutSuffix(name, "_bytes"); ok {
+		return strings.ReplaceAll(short, "_", " ") + " MiB", fmt.Sprintf("%.1f", value/(1<<20))
+	}
+	short := strings.TrimSuffix(name, "_ns")
+	return strings.ReplaceAll(short, "_", " ") + " us", fmt.Sprintf("%.2f", value/1000)
+}
 
 // relate fills in the ratios to the baseline.
 func (g *Group) relate(baseline string) {

@@ -22,6 +22,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -221,7 +222,7 @@ func (s *source) print(heaps map[string][]string, withInterfaces bool) ([]byte, 
 		// A package that only interfaces or only bodies need is not imported by
 		// the file without them.
 		name := strings.Trim(path[strings.LastIndexByte(path, '/')+1:], `"`)
-		if bytes.Contains(body.Bytes(), []byte(name+".")) {
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).Match(body.Bytes()) {
 			imports = append(imports, path)
 		}
 	}
@@ -245,6 +246,7 @@ func (s *source) printInterface(to *bytes.Buffer, c constraint) error {
 
 func (s *source) method(heap string, loop *ast.FuncDecl) (string, error) {
 	names := loop.Type.Params.List[0].Names
+	s.makeDirect(loop, names[0].Name)
 	method := &ast.FuncDecl{Name: loop.Name, Type: withoutHeap(loop.Type), Body: loop.Body}
 	method.Recv = &ast.FieldList{List: []*ast.Field{{Names: names, Type: ast.NewIdent(heap)}}}
 	text, err := s.source(method)
@@ -253,6 +255,33 @@ func (s *source) method(heap string, loop *ast.FuncDecl) (string, error) {
 		text = strings.Replace(text, "{\n", fmt.Sprintf("{\n%s = %s.enter()\n", name, name), 1)
 	}
 	return text, err
+}
+
+// makeDirect turns the calls of other loops, f(h, …), into calls of methods,
+// h.f(…): the generic functions would call the heap through a dictionary.
+func (s *source) makeDirect(loop *ast.FuncDecl, heap string) {
+	ast.Inspect(loop.Body, func(node ast.Node) bool {
+		call, ok := node.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		function, ok := call.Fun.(*ast.Ident)
+		first, isName := call.Args[0].(*ast.Ident)
+		if ok && isName && first.Name == heap && s.isLoop(function.Name) {
+			call.Fun = &ast.SelectorExpr{X: first, Sel: function}
+			call.Args = call.Args[1:]
+		}
+		return true
+	})
+}
+
+func (s *source) isLoop(name string) bool {
+	for _, loops := range s.loops {
+		if slices.ContainsFunc(loops, func(loop *ast.FuncDecl) bool { return loop.Name.Name == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *source) source(node any) (string, error) {

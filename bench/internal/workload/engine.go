@@ -31,10 +31,20 @@ type plan struct {
 	// shapes whose memory grows with the work done.
 	fixed bool
 
-	cold bool // no warm-up: the work is done once
+	cold  bool // no warm-up: the work is done once
+	leaks bool // not all blocks are freed
 
+	begin   func()                    // optional; right before the measured time
 	damage  *atomic.Int64             // optional; bytes or words found changed
 	figures func() map[string]float64 // optional; after the measured time
+}
+
+// damaged is how much was found changed in blocks in use.
+func (p *plan) damaged() int64 {
+	if p.damage == nil {
+		return 0
+	}
+	return p.damage.Load()
 }
 
 // scene is what a shape builds its plan from.
@@ -45,6 +55,7 @@ type scene struct {
 	stop       *atomic.Bool // set when the time is over
 	warm, time time.Duration
 	own        time.Duration // the shape's own time, which quotas are for
+	offHeap    bool          // blocks are not of the Go heap
 }
 
 // full are the loops of a heap that can clear and grow; serves sees to it that
@@ -71,6 +82,9 @@ func (p *plan) perform(s scene, m *meter) (operations int64, elapsed time.Durati
 	ready.Wait()
 	if !p.cold {
 		p.timed(s, s.warm)
+	}
+	if p.begin != nil {
+		p.begin()
 	}
 	m.start()
 	operations, elapsed = p.timed(s, s.time)

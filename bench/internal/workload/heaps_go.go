@@ -85,7 +85,7 @@ func openRistretto(int) (opened, error) { return opened{ristrettoHeap{}, nothing
 func openArena(int) (opened, error) {
 	const first = 1 << 20 // bytes of the first chunk
 	arena := z.NewAllocator(first, "bench")
-	return opened{arenaHeap{arena}, func() error {
+	return opened{arenaHeap{arena}, func(bool) error {
 		arena.Release()
 		return nil
 	}}, nil

@@ -67,7 +67,7 @@ func openCacheOf[T any](heapOf func(*alloc.Cache[T]) loops) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return opened{heapOf(cache), func() error { return errors.Join(cache.Close(), closer(allocator)()) }}, nil
+	return opened{heapOf(cache), func(leaks bool) error { return errors.Join(cache.Close(), closer(allocator)(leaks)) }}, nil
 }
 
 // regionHeap is a region of this project; its blocks are cleared.
@@ -91,8 +91,8 @@ func openRegion(int) (opened, error) {
 		return opened{}, err
 	}
 	region := alloc.NewRegion(allocator, alloc.RegionOptions{})
-	return opened{regionHeap{region}, func() error {
+	return opened{regionHeap{region}, func(leaks bool) error {
 		region.Release()
-		return closer(allocator)()
+		return closer(allocator)(leaks)
 	}}, nil
 }

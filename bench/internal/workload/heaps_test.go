@@ -67,7 +67,7 @@ func holdSome(t *testing.T, peer Peer, size, count int) {
 	if dropping, ok := at.loops.(droppingHeap); ok {
 		dropping.drop()
 	}
-	if err := at.close(); err != nil {
+	if err := at.close(false); err != nil {
 		t.Error(err)
 	}
 }

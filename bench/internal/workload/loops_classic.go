@@ -34,9 +34,6 @@ type hoard struct {
 	at        int
 	low, high int
 	kept      int // length of the window
-
-	// lost are the blocks that the original leaks.
-	lost [][]byte
 }
 
 func newHoard(slots int) *hoard {
@@ -63,14 +60,12 @@ func sweep[H heap](h H, of *hoard) {
 }
 
 // sh6Store allocates count blocks of one size. The jump is looked for after a
-// block is stored, so that a window from 0 on is overwritten.
+// block is stored, so that a window from 0 on is overwritten,
+// and its blocks are lost.
 func sh6Store[H heap](h H, of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {

@@ -16,6 +16,8 @@ type Request struct {
 	Peer       string
 	Seed       uint64
 	Warm, Time time.Duration
+
+	offHeap bool // of the peer
 }
 
 // Measure runs the shape with the peer, once, in this process. It is meant to
@@ -38,8 +40,9 @@ func Measure(request Request) (result.Sample, error) {
 	if err != nil {
 		return result.Sample{}, fmt.Errorf("peer %s: %w", peer.Name, err)
 	}
-	sample, damaged := shape.measure(at.loops, request)
-	if damaged != 0 && peer.Name != Empty {
+	request.offHeap = peer.offHeap
+	sample, after := shape.measure(at.loops, request)
+	if damaged := after.damaged(); damaged != 0 && peer.Name != Empty {
 		return result.Sample{}, fmt.Errorf("peer %s: %d words of blocks in use were changed by somebody else", peer.Name, damaged)
 	}
 	sample.Peer = peer.Name
@@ -47,17 +50,17 @@ func Measure(request Request) (result.Sample, error) {
 	sample.EndBytes, sample.PeakBytes = residentBytes()
 	features := vcpu.Probe()
 	sample.Mode, sample.ModeReason = features.Mode.String(), features.Reason
-	if err := at.close(); err != nil {
+	if err := at.close(after.leaks); err != nil {
 		return result.Sample{}, fmt.Errorf("peer %s: %w", peer.Name, err)
 	}
 	return sample, nil
 }
 
-// measure also returns how much was found changed in blocks in use.
-func (s Shape) measure(l loops, request Request) (sample result.Sample, damaged int64) {
+// measure also returns the plan that it has done.
+func (s Shape) measure(l loops, request Request) (result.Sample, *plan) {
 	at := scene{
 		loops: l, seed: request.Seed, cpus: runtime.GOMAXPROCS(0), stop: &atomic.Bool{},
-		warm: s.Warm, time: s.Time, own: s.Time,
+		warm: s.Warm, time: s.Time, own: s.Time, offHeap: request.offHeap,
 	}
 	if request.Time > 0 {
 		at.warm, at.time = request.Warm, request.Time
@@ -69,7 +72,7 @@ func (s Shape) measure(l loops, request Request) (sample result.Sample, damaged 
 	if s.Parallel {
 		lanes = min(len(work.workers), at.cpus, runtime.NumCPU())
 	}
-	sample = result.Sample{
+	sample := result.Sample{
 		Shape:          s.Name,
 		CPUs:           at.cpus,
 		Workers:        len(work.workers),
@@ -78,8 +81,5 @@ func (s Shape) measure(l loops, request Request) (sample result.Sample, damaged 
 		NSPerOperation: float64(elapsed.Nanoseconds()) * float64(lanes) / float64(max(operations, 1)),
 	}
 	m.report(&sample)
-	if work.damage != nil {
-		damaged = work.damage.Load()
-	}
-	return sample, damaged
+	return sample, &work
 }

@@ -39,7 +39,8 @@ func (m *meter) stop()  { m.after = read() }
 func (m *meter) report(s *result.Sample) {
 	s.GCCycles = int64(m.after.cycles - m.before.cycles)
 	if busy := m.after.busy - m.before.busy; s.GCCycles > 0 && busy > 0 {
-		s.GCShare = (m.after.collector - m.before.collector) / busy
+		// The runtime's estimates of both can be off where others use the CPUs.
+		s.GCShare = min(1, (m.after.collector-m.before.collector)/busy)
 	}
 	s.HeapObjects = int64(m.after.objects - m.before.objects)
 	s.MinorFaults = m.after.minor - m.before.minor

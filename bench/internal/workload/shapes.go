@@ -142,6 +142,9 @@ func livings() []Shape {
 			build: live(size.goroutines, size.blocks),
 		})
 	}
+	shapes = append(shapes, Shape{Name: "values-10m", Block: valueSize, Needs: Hold | Share, GoOnly: true, build: valueTable,
+		Warm: 500 * time.Millisecond, Time: 4 * time.Second, HarnessLimit: touching,
+		About: "a table of 10 million values of 128 B: one goroutine replaces random ones, another reads; time per replacement"})
 	return append(shapes, Shape{Name: "fragmentation", Needs: Hold, build: fragmentation,
 		Warm: time.Millisecond, Time: 4 * time.Second, HarnessLimit: touching,
 		About: "1 GiB of 16 to 2048 B written, 90 % freed at random, a wait, the rest freed, a wait; time of the first two"})

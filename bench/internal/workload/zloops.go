@@ -38,9 +38,11 @@ type loops interface {
 	stressRound(s *stress, t *stressThread, allocs int) (items, wrong int)
 	rpLoop(t *rpThread) int
 	rpBlock(size int) []byte
+	setValues(v *values, r *random, count int)
+	setValue(v *values, i int)
 }
 
-func (h vcpuHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h vcpuHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h vcpuHeap) pair(size, count int) {
 	for i := range count {
@@ -221,16 +223,13 @@ func (h vcpuHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -242,7 +241,7 @@ func (h vcpuHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -337,15 +336,15 @@ func (h vcpuHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -354,10 +353,10 @@ func (h vcpuHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -387,7 +386,7 @@ func (h vcpuHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -396,7 +395,7 @@ func (h vcpuHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -413,7 +412,26 @@ func (h vcpuHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h zeroedHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h vcpuHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h vcpuHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h zeroedHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h zeroedHeap) pair(size, count int) {
 	for i := range count {
@@ -594,16 +612,13 @@ func (h zeroedHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -615,7 +630,7 @@ func (h zeroedHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -710,15 +725,15 @@ func (h zeroedHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -727,10 +742,10 @@ func (h zeroedHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -760,7 +775,7 @@ func (h zeroedHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -769,7 +784,7 @@ func (h zeroedHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -786,7 +801,26 @@ func (h zeroedHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h makeHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h zeroedHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h zeroedHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h makeHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h makeHeap) pair(size, count int) {
 	for i := range count {
@@ -967,16 +1001,13 @@ func (h makeHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -988,7 +1019,7 @@ func (h makeHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -1083,15 +1114,15 @@ func (h makeHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -1100,10 +1131,10 @@ func (h makeHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -1133,7 +1164,7 @@ func (h makeHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -1142,7 +1173,7 @@ func (h makeHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -1159,7 +1190,26 @@ func (h makeHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h poolHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h makeHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h makeHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h poolHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h poolHeap) pair(size, count int) {
 	for i := range count {
@@ -1340,16 +1390,13 @@ func (h poolHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -1361,7 +1408,7 @@ func (h poolHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -1456,15 +1503,15 @@ func (h poolHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -1473,10 +1520,10 @@ func (h poolHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -1506,7 +1553,7 @@ func (h poolHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -1515,7 +1562,7 @@ func (h poolHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -1532,7 +1579,26 @@ func (h poolHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h moderncHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h poolHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h poolHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h moderncHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h moderncHeap) pair(size, count int) {
 	for i := range count {
@@ -1713,16 +1779,13 @@ func (h moderncHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -1734,7 +1797,7 @@ func (h moderncHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -1829,15 +1892,15 @@ func (h moderncHeap) stressRound(s *stress, t *stressThread, allocs int) (items,
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -1846,10 +1909,10 @@ func (h moderncHeap) stressRound(s *stress, t *stressThread, allocs int) (items,
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -1879,7 +1942,7 @@ func (h moderncHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -1888,7 +1951,7 @@ func (h moderncHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -1905,7 +1968,26 @@ func (h moderncHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h emptyHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h moderncHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h moderncHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h emptyHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h emptyHeap) pair(size, count int) {
 	h = h.enter()
@@ -2101,16 +2183,13 @@ func (h emptyHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -2123,7 +2202,7 @@ func (h emptyHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -2225,15 +2304,15 @@ func (h emptyHeap) stressRound(s *stress, t *stressThread, allocs int) (items, w
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -2242,10 +2321,10 @@ func (h emptyHeap) stressRound(s *stress, t *stressThread, allocs int) (items, w
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -2276,7 +2355,7 @@ func (h emptyHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -2285,7 +2364,7 @@ func (h emptyHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -2303,7 +2382,28 @@ func (h emptyHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h arrowHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h emptyHeap) setValues(v *values, r *random, count int) {
+	h = h.enter()
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h emptyHeap) setValue(v *values, i int) {
+	h = h.enter()
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h arrowHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h arrowHeap) pair(size, count int) {
 	for i := range count {
@@ -2484,16 +2584,13 @@ func (h arrowHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -2505,7 +2602,7 @@ func (h arrowHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -2600,15 +2697,15 @@ func (h arrowHeap) stressRound(s *stress, t *stressThread, allocs int) (items, w
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -2617,10 +2714,10 @@ func (h arrowHeap) stressRound(s *stress, t *stressThread, allocs int) (items, w
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -2650,7 +2747,7 @@ func (h arrowHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -2659,7 +2756,7 @@ func (h arrowHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -2676,7 +2773,26 @@ func (h arrowHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h mcacheHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h arrowHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h arrowHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h mcacheHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h mcacheHeap) pair(size, count int) {
 	for i := range count {
@@ -2857,16 +2973,13 @@ func (h mcacheHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -2878,7 +2991,7 @@ func (h mcacheHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -2973,15 +3086,15 @@ func (h mcacheHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -2990,10 +3103,10 @@ func (h mcacheHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -3023,7 +3136,7 @@ func (h mcacheHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -3032,7 +3145,7 @@ func (h mcacheHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -3049,7 +3162,26 @@ func (h mcacheHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h ristrettoHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h mcacheHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h mcacheHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h ristrettoHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h ristrettoHeap) pair(size, count int) {
 	for i := range count {
@@ -3230,16 +3362,13 @@ func (h ristrettoHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -3251,7 +3380,7 @@ func (h ristrettoHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -3346,15 +3475,15 @@ func (h ristrettoHeap) stressRound(s *stress, t *stressThread, allocs int) (item
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -3363,10 +3492,10 @@ func (h ristrettoHeap) stressRound(s *stress, t *stressThread, allocs int) (item
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -3396,7 +3525,7 @@ func (h ristrettoHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -3405,7 +3534,7 @@ func (h ristrettoHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -3422,7 +3551,26 @@ func (h ristrettoHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h arenaHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h ristrettoHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h ristrettoHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h arenaHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h arenaHeap) pair(size, count int) {
 	for i := range count {
@@ -3603,16 +3751,13 @@ func (h arenaHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -3624,7 +3769,7 @@ func (h arenaHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -3719,15 +3864,15 @@ func (h arenaHeap) stressRound(s *stress, t *stressThread, allocs int) (items, w
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -3736,10 +3881,10 @@ func (h arenaHeap) stressRound(s *stress, t *stressThread, allocs int) (items, w
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -3769,7 +3914,7 @@ func (h arenaHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -3778,7 +3923,7 @@ func (h arenaHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -3795,7 +3940,26 @@ func (h arenaHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h grpcHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h arenaHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h arenaHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h grpcHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h grpcHeap) pair(size, count int) {
 	for i := range count {
@@ -3976,16 +4140,13 @@ func (h grpcHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -3997,7 +4158,7 @@ func (h grpcHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -4092,15 +4253,15 @@ func (h grpcHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -4109,10 +4270,10 @@ func (h grpcHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wr
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -4142,7 +4303,7 @@ func (h grpcHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -4151,7 +4312,7 @@ func (h grpcHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -4168,7 +4329,26 @@ func (h grpcHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h cacheHeap16) pairGeneric(size, count int) { pair(h, size, count) }
+func (h grpcHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h grpcHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h cacheHeap16) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cacheHeap16) pair(size, count int) {
 	for i := range count {
@@ -4349,16 +4529,13 @@ func (h cacheHeap16) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -4370,7 +4547,7 @@ func (h cacheHeap16) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -4465,15 +4642,15 @@ func (h cacheHeap16) stressRound(s *stress, t *stressThread, allocs int) (items,
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -4482,10 +4659,10 @@ func (h cacheHeap16) stressRound(s *stress, t *stressThread, allocs int) (items,
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -4515,7 +4692,7 @@ func (h cacheHeap16) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -4524,7 +4701,7 @@ func (h cacheHeap16) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -4541,7 +4718,26 @@ func (h cacheHeap16) rpBlock(size int) []byte {
 	return b
 }
 
-func (h cacheHeap64) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cacheHeap16) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cacheHeap16) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h cacheHeap64) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cacheHeap64) pair(size, count int) {
 	for i := range count {
@@ -4722,16 +4918,13 @@ func (h cacheHeap64) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -4743,7 +4936,7 @@ func (h cacheHeap64) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -4838,15 +5031,15 @@ func (h cacheHeap64) stressRound(s *stress, t *stressThread, allocs int) (items,
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -4855,10 +5048,10 @@ func (h cacheHeap64) stressRound(s *stress, t *stressThread, allocs int) (items,
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -4888,7 +5081,7 @@ func (h cacheHeap64) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -4897,7 +5090,7 @@ func (h cacheHeap64) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -4914,7 +5107,26 @@ func (h cacheHeap64) rpBlock(size int) []byte {
 	return b
 }
 
-func (h cacheHeap1K) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cacheHeap64) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cacheHeap64) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h cacheHeap1K) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cacheHeap1K) pair(size, count int) {
 	for i := range count {
@@ -5095,16 +5307,13 @@ func (h cacheHeap1K) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -5116,7 +5325,7 @@ func (h cacheHeap1K) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -5211,15 +5420,15 @@ func (h cacheHeap1K) stressRound(s *stress, t *stressThread, allocs int) (items,
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -5228,10 +5437,10 @@ func (h cacheHeap1K) stressRound(s *stress, t *stressThread, allocs int) (items,
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -5261,7 +5470,7 @@ func (h cacheHeap1K) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -5270,7 +5479,7 @@ func (h cacheHeap1K) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -5287,7 +5496,26 @@ func (h cacheHeap1K) rpBlock(size int) []byte {
 	return b
 }
 
-func (h cacheHeap4K) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cacheHeap1K) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cacheHeap1K) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h cacheHeap4K) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cacheHeap4K) pair(size, count int) {
 	for i := range count {
@@ -5468,16 +5696,13 @@ func (h cacheHeap4K) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -5489,7 +5714,7 @@ func (h cacheHeap4K) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -5584,15 +5809,15 @@ func (h cacheHeap4K) stressRound(s *stress, t *stressThread, allocs int) (items,
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -5601,10 +5826,10 @@ func (h cacheHeap4K) stressRound(s *stress, t *stressThread, allocs int) (items,
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -5634,7 +5859,7 @@ func (h cacheHeap4K) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -5643,7 +5868,7 @@ func (h cacheHeap4K) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -5660,7 +5885,26 @@ func (h cacheHeap4K) rpBlock(size int) []byte {
 	return b
 }
 
-func (h cacheHeap32K) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cacheHeap4K) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cacheHeap4K) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h cacheHeap32K) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cacheHeap32K) pair(size, count int) {
 	for i := range count {
@@ -5841,16 +6085,13 @@ func (h cacheHeap32K) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -5862,7 +6103,7 @@ func (h cacheHeap32K) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -5957,15 +6198,15 @@ func (h cacheHeap32K) stressRound(s *stress, t *stressThread, allocs int) (items
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -5974,10 +6215,10 @@ func (h cacheHeap32K) stressRound(s *stress, t *stressThread, allocs int) (items
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -6007,7 +6248,7 @@ func (h cacheHeap32K) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -6016,7 +6257,7 @@ func (h cacheHeap32K) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -6033,7 +6274,26 @@ func (h cacheHeap32K) rpBlock(size int) []byte {
 	return b
 }
 
-func (h cacheHeap256K) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cacheHeap32K) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cacheHeap32K) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h cacheHeap256K) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cacheHeap256K) pair(size, count int) {
 	for i := range count {
@@ -6214,16 +6474,13 @@ func (h cacheHeap256K) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -6235,7 +6492,7 @@ func (h cacheHeap256K) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -6330,15 +6587,15 @@ func (h cacheHeap256K) stressRound(s *stress, t *stressThread, allocs int) (item
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -6347,10 +6604,10 @@ func (h cacheHeap256K) stressRound(s *stress, t *stressThread, allocs int) (item
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -6380,7 +6637,7 @@ func (h cacheHeap256K) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -6389,7 +6646,7 @@ func (h cacheHeap256K) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -6406,7 +6663,26 @@ func (h cacheHeap256K) rpBlock(size int) []byte {
 	return b
 }
 
-func (h regionHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cacheHeap256K) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cacheHeap256K) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h regionHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h regionHeap) pair(size, count int) {
 	for i := range count {
@@ -6587,16 +6863,13 @@ func (h regionHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -6608,7 +6881,7 @@ func (h regionHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -6703,15 +6976,15 @@ func (h regionHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -6720,10 +6993,10 @@ func (h regionHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -6753,7 +7026,7 @@ func (h regionHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -6762,7 +7035,7 @@ func (h regionHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -6779,7 +7052,26 @@ func (h regionHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h pinnedHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h regionHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h regionHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h pinnedHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h pinnedHeap) pair(size, count int) {
 	for i := range count {
@@ -6960,16 +7252,13 @@ func (h pinnedHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -6981,7 +7270,7 @@ func (h pinnedHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -7076,15 +7365,15 @@ func (h pinnedHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -7093,10 +7382,10 @@ func (h pinnedHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -7126,7 +7415,7 @@ func (h pinnedHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -7135,7 +7424,7 @@ func (h pinnedHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -7150,6 +7439,25 @@ func (h pinnedHeap) rpBlock(size int) []byte {
 	}
 	b[len(b)-1] = 2
 	return b
+}
+
+func (h pinnedHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h pinnedHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
 }
 
 // fullLoops is what a shape calls: the loops of one fullHeap.

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-func (h cgoHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cgoHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h cgoHeap) pair(size, count int) {
 	for i := range count {
@@ -192,16 +192,13 @@ func (h cgoHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -213,7 +210,7 @@ func (h cgoHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -308,15 +305,15 @@ func (h cgoHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wro
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -325,10 +322,10 @@ func (h cgoHeap) stressRound(s *stress, t *stressThread, allocs int) (items, wro
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -358,7 +355,7 @@ func (h cgoHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -367,7 +364,7 @@ func (h cgoHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -384,7 +381,26 @@ func (h cgoHeap) rpBlock(size int) []byte {
 	return b
 }
 
-func (h mallocatorHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h cgoHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h cgoHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
+}
+
+func (h mallocatorHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h mallocatorHeap) pair(size, count int) {
 	for i := range count {
@@ -565,16 +581,13 @@ func (h mallocatorHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -586,7 +599,7 @@ func (h mallocatorHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -681,15 +694,15 @@ func (h mallocatorHeap) stressRound(s *stress, t *stressThread, allocs int) (ite
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -698,10 +711,10 @@ func (h mallocatorHeap) stressRound(s *stress, t *stressThread, allocs int) (ite
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -731,7 +744,7 @@ func (h mallocatorHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -740,7 +753,7 @@ func (h mallocatorHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -755,6 +768,25 @@ func (h mallocatorHeap) rpBlock(size int) []byte {
 	}
 	b[len(b)-1] = 2
 	return b
+}
+
+func (h mallocatorHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h mallocatorHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
 }
 
 func (h cgoHeap) zeroedPair(size, count int) {

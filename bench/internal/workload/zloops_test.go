@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-func (h ledgerHeap) pairGeneric(size, count int) { pair(h, size, count) }
+func (h ledgerHeap) pairGeneric(size, count int) { h.pair(size, count) }
 
 func (h ledgerHeap) pair(size, count int) {
 	for i := range count {
@@ -190,16 +190,13 @@ func (h ledgerHeap) sh6Store(of *hoard, size, count int) {
 	for range count {
 		b := h.alloc(size)
 		b[0], b[size-1] = 1, 2
-		if of.slots[of.at] != nil {
-			of.lost = append(of.lost, of.slots[of.at])
-		}
 		of.slots[of.at] = b
 		of.at++
 		if of.at == of.low {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 		}
 	}
 }
@@ -211,7 +208,7 @@ func (h ledgerHeap) sh8Store(of *hoard, size, count int) int {
 			of.at = of.high
 		}
 		if of.at >= len(of.slots) {
-			sweep(h, of)
+			h.sweep(of)
 			continue
 		}
 		b := h.alloc(size)
@@ -306,15 +303,15 @@ func (h ledgerHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 	for allocs > 0 || retain > 0 {
 		if retain == 0 || allocs > 0 && t.random.chance(51) {
 			allocs--
-			t.data = append(t.data, stressItem(h, t.words(5)))
+			t.data = append(t.data, h.stressItem(t.words(5)))
 		} else {
 			retain--
-			t.retained = append(t.retained, stressItem(h, t.words(7)))
+			t.retained = append(t.retained, h.stressItem(t.words(7)))
 		}
 		items++
 		if len(t.data) > 0 && t.random.chance(67) {
 			at := t.random.below(len(t.data))
-			wrong += stressFree(h, t.data[at])
+			wrong += h.stressFree(t.data[at])
 			t.data[at] = nil
 		}
 		if len(t.data) > 0 && t.random.chance(26) {
@@ -323,10 +320,10 @@ func (h ledgerHeap) stressRound(s *stress, t *stressThread, allocs int) (items, 
 		}
 	}
 	for _, b := range t.retained {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	for _, b := range t.data {
-		wrong += stressFree(h, b)
+		wrong += h.stressFree(b)
 	}
 	clear(t.retained)
 	clear(t.data)
@@ -356,7 +353,7 @@ func (h ledgerHeap) rpLoop(t *rpThread) int {
 		if *slot != nil {
 			h.free(*slot)
 		}
-		*slot = rpBlock(h, t.size())
+		*slot = h.rpBlock(t.size())
 		t.allocAt = (t.allocAt + rpAllocStride) % len(t.slots)
 	}
 	t.loop++
@@ -365,7 +362,7 @@ func (h ledgerHeap) rpLoop(t *rpThread) int {
 	}
 	list := t.take()
 	for range count {
-		list.blocks = append(list.blocks, rpBlock(h, t.size()))
+		list.blocks = append(list.blocks, h.rpBlock(t.size()))
 	}
 	t.send(list)
 	return 2 * count
@@ -380,6 +377,25 @@ func (h ledgerHeap) rpBlock(size int) []byte {
 	}
 	b[len(b)-1] = 2
 	return b
+}
+
+func (h ledgerHeap) setValues(v *values, r *random, count int) {
+	for range count {
+		i := r.below(v.len())
+		h.setValue(v, i)
+	}
+}
+
+func (h ledgerHeap) setValue(v *values, i int) {
+	b := h.alloc(valueSize)
+	writeIndices(b)
+	stripe := &v.stripes[i%valueStripes]
+	stripe.Lock()
+	old := v.swap(i, unsafe.SliceData(b))
+	stripe.Unlock()
+	if old != nil {
+		h.free(unsafe.Slice(old, valueSize))
+	}
 }
 
 func (h ledgerHeap) zeroedPair(size, count int) {

@@ -102,8 +102,6 @@ static plan glibc_thread(scene *s) {
 typedef struct {
 	unsigned char **slots;
 	long count, at, low, high, kept;
-	unsigned char **lost;
-	long lost_count;
 	int row;
 	// The mailboxes that a thread of sh8 reads next.
 	long box, box_end;
@@ -112,7 +110,6 @@ typedef struct {
 static hoard *hoard_of(long slots) {
 	hoard *own = own_memory(sizeof *own);
 	own->slots = own_memory(slots * sizeof(void *));
-	own->lost = own_memory(64 << 20);
 	own->count = own->low = own->high = slots;
 	own->kept = slots / 5;
 	return own;
@@ -136,8 +133,6 @@ static void sh6_store(hoard *own, int size, int count) {
 	while (count--) {
 		unsigned char *b = block_alloc(size);
 		b[0] = 1, b[size - 1] = 2;
-		if (own->slots[own->at])
-			own->lost[own->lost_count++] = own->slots[own->at];
 		own->slots[own->at++] = b;
 		if (own->at == own->low)
 			own->at = own->high;
@@ -162,8 +157,6 @@ static void hoard_finish(worker *w) {
 	for (long i = 0; i < own->count; i++)
 		if (own->slots[i])
 			block_free(own->slots[i]);
-	for (long i = 0; i < own->lost_count; i++)
-		block_free(own->lost[i]);
 }
 
 enum { SH_THREADS = 4, SH6_SLOTS = 2500 };
@@ -292,10 +285,17 @@ static plan thrash(scene *s) {
 	return plan_of(scratch_threads, scratch_step);
 }
 
+static void scratch_finish(worker *w) {
+	if (w->own) // it had no step
+		block_free(w->own);
+}
+
 static plan scratch(scene *s) {
 	plan p = thrash(s);
-	for (int i = 0; i < p.count; i++)
+	for (int i = 0; i < p.count; i++) {
 		p.workers[i].own = block_alloc(1); // by main
+		p.workers[i].finish = scratch_finish;
+	}
 	return p;
 }
 
