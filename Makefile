@@ -81,6 +81,7 @@ gomem: ## the heap on Go memory, as on systems without mmap
 
 outside: ## the benchmark program and the examples
 	$(STATIC) $(GO) test ./bench/... ./examples/... -count=1 -timeout 10m
+	$(CGO) $(GO) test -tags benchcgo ./bench/internal/workload -run 'Heaps|EveryShape/.*/(cgo|arrow-c)' -count=1 -timeout 10m
 
 stepper: ## interrupt every instruction of every section, and report
 	$(STATIC) $(GO) run ./internal/stepper

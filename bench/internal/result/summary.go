@@ -18,6 +18,7 @@ type Summary struct {
 	Time   Spread  // ns per operation
 	Ratio  float64 // of the median to the baseline's; 0 where there is none
 	Peak   Spread  // bytes
+	Added  float64 // bytes of the peak that were not resident at the start
 
 	// Medians.
 	GCCycles, GCShare        float64
@@ -122,6 +123,7 @@ func summarise(cell []Sample) Summary {
 		Rounds:      len(cell),
 		Time:        over(func(s Sample) float64 { return s.NSPerOperation }),
 		Peak:        over(func(s Sample) float64 { return float64(s.PeakBytes) }),
+		Added:       over(func(s Sample) float64 { return float64(max(0, s.PeakBytes-s.StartBytes)) }).Median,
 		StartBytes:  over(func(s Sample) float64 { return float64(s.StartBytes) }).Median,
 		EndBytes:    over(func(s Sample) float64 { return float64(s.EndBytes) }).Median,
 		GCCycles:    over(func(s Sample) float64 { return float64(s.GCCycles) }).Median,

@@ -126,11 +126,10 @@ func read(dir string) (*source, error) {
 			continue // the generator itself
 		}
 		heaps := found.heaps
-		if line := buildLine(file); line != "" {
-			found.tag, heaps = line, found.taggedHeaps
-		}
-		if strings.HasSuffix(base, "_test.go") {
+		if line := buildLine(file); strings.HasSuffix(base, "_test.go") {
 			heaps = found.testHeaps
+		} else if line != "" {
+			found.tag, heaps = line, found.taggedHeaps
 		}
 		found.add(file, heaps)
 	}

@@ -183,6 +183,29 @@ func geometricSize(draw uint64) int {
 	return 1<<i + 1 + int(draw>>32&(1<<i-1))
 }
 
+// sway goes up and down a stack of blocks at random, count times: up with a
+// block of low to high bytes, or once in a hundred times with thirty times as
+// many, of which it writes the first and the last byte. It returns the height.
+func sway[H heap](h H, slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 // stressItem allocates an item of mstress and writes all of its words.
 func stressItem[H heap](h H, words int) []byte {
 	b := h.alloc(8 * words)

@@ -46,6 +46,38 @@ func onFreshGoroutine(do func()) {
 	<-done
 }
 
+// cfrac stands for a program that computes with large numbers: a few tiny
+// blocks, each of which lives for some operations.
+func cfrac(s scene) plan {
+	const blocks, low, high = 16, 8, 64
+	random := newRandom(s.seed, 0)
+	slots := make([][]byte, blocks)
+	return plan{workers: []worker{{
+		prepare: func() { s.fill(slots, &random, low, high) },
+		step: func() int {
+			s.replace(slots, &random, low, high, stride)
+			return stride
+		},
+		finish: func() { s.drain(slots) },
+	}}}
+}
+
+// espresso stands for a program that minimises logic: nested calls whose blocks
+// go in the reverse order, and some large ones.
+func espresso(s scene) plan {
+	const deepest, low, high = 400, 8, 300
+	random := newRandom(s.seed, 0)
+	slots := make([][]byte, deepest)
+	height := 0
+	return plan{workers: []worker{{
+		step: func() int {
+			height = s.sway(slots, height, &random, low, high, 2*stride)
+			return stride
+		},
+		finish: func() { s.drain(slots) },
+	}}}
+}
+
 // sh6 has four threads with an array each; a step fills it with all sizes. As in
 // the original, the blocks of every fifth window are lost. A garbage collector
 // finds them.

@@ -33,6 +33,7 @@ type loops interface {
 	collect(p *postbox, of *postReader) int
 	scribble(writes int) int
 	visit(slots [][]byte, to *pareto, r *random, count int) uint64
+	sway(slots [][]byte, height int, r *random, low, high, count int) int
 	stressItem(words int) []byte
 	stressFree(b []byte) int
 	stressRound(s *stress, t *stressThread, allocs int) (items, wrong int)
@@ -307,6 +308,26 @@ func (h vcpuHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint64
 		*slot = b
 	}
 	return sum
+}
+
+func (h vcpuHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h vcpuHeap) stressItem(words int) []byte {
@@ -698,6 +719,26 @@ func (h zeroedHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint
 	return sum
 }
 
+func (h zeroedHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h zeroedHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -1085,6 +1126,26 @@ func (h makeHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint64
 		*slot = b
 	}
 	return sum
+}
+
+func (h makeHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h makeHeap) stressItem(words int) []byte {
@@ -1476,6 +1537,26 @@ func (h poolHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint64
 	return sum
 }
 
+func (h poolHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h poolHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -1863,6 +1944,26 @@ func (h moderncHeap) visit(slots [][]byte, to *pareto, r *random, count int) uin
 		*slot = b
 	}
 	return sum
+}
+
+func (h moderncHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h moderncHeap) stressItem(words int) []byte {
@@ -2274,6 +2375,27 @@ func (h emptyHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint6
 	return sum
 }
 
+func (h emptyHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	h = h.enter()
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h emptyHeap) stressItem(words int) []byte {
 	h = h.enter()
 	b := h.alloc(8 * words)
@@ -2670,6 +2792,26 @@ func (h arrowHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint6
 	return sum
 }
 
+func (h arrowHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h arrowHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -3057,6 +3199,26 @@ func (h mcacheHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint
 		*slot = b
 	}
 	return sum
+}
+
+func (h mcacheHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h mcacheHeap) stressItem(words int) []byte {
@@ -3448,6 +3610,26 @@ func (h ristrettoHeap) visit(slots [][]byte, to *pareto, r *random, count int) u
 	return sum
 }
 
+func (h ristrettoHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h ristrettoHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -3835,6 +4017,26 @@ func (h arenaHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint6
 		*slot = b
 	}
 	return sum
+}
+
+func (h arenaHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h arenaHeap) stressItem(words int) []byte {
@@ -4226,6 +4428,26 @@ func (h grpcHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint64
 	return sum
 }
 
+func (h grpcHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h grpcHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -4613,6 +4835,26 @@ func (h cacheHeap16) visit(slots [][]byte, to *pareto, r *random, count int) uin
 		*slot = b
 	}
 	return sum
+}
+
+func (h cacheHeap16) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h cacheHeap16) stressItem(words int) []byte {
@@ -5004,6 +5246,26 @@ func (h cacheHeap64) visit(slots [][]byte, to *pareto, r *random, count int) uin
 	return sum
 }
 
+func (h cacheHeap64) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h cacheHeap64) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -5391,6 +5653,26 @@ func (h cacheHeap1K) visit(slots [][]byte, to *pareto, r *random, count int) uin
 		*slot = b
 	}
 	return sum
+}
+
+func (h cacheHeap1K) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h cacheHeap1K) stressItem(words int) []byte {
@@ -5782,6 +6064,26 @@ func (h cacheHeap4K) visit(slots [][]byte, to *pareto, r *random, count int) uin
 	return sum
 }
 
+func (h cacheHeap4K) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h cacheHeap4K) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -6169,6 +6471,26 @@ func (h cacheHeap32K) visit(slots [][]byte, to *pareto, r *random, count int) ui
 		*slot = b
 	}
 	return sum
+}
+
+func (h cacheHeap32K) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h cacheHeap32K) stressItem(words int) []byte {
@@ -6560,6 +6882,26 @@ func (h cacheHeap256K) visit(slots [][]byte, to *pareto, r *random, count int) u
 	return sum
 }
 
+func (h cacheHeap256K) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h cacheHeap256K) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -6949,6 +7291,26 @@ func (h regionHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint
 	return sum
 }
 
+func (h regionHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h regionHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {
@@ -7336,6 +7698,26 @@ func (h pinnedHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint
 		*slot = b
 	}
 	return sum
+}
+
+func (h pinnedHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
 }
 
 func (h pinnedHeap) stressItem(words int) []byte {

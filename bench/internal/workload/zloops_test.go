@@ -276,6 +276,26 @@ func (h ledgerHeap) visit(slots [][]byte, to *pareto, r *random, count int) uint
 	return sum
 }
 
+func (h ledgerHeap) sway(slots [][]byte, height int, r *random, low, high, count int) int {
+	for range count {
+		up, size := r.pick(200, low, high)
+		if height > 0 && (up >= 100 || height == len(slots)) {
+			height--
+			h.free(slots[height])
+			slots[height] = nil
+			continue
+		}
+		if up == 0 {
+			size *= 30
+		}
+		b := h.alloc(size)
+		b[0], b[len(b)-1] = 1, 2
+		slots[height] = b
+		height++
+	}
+	return height
+}
+
 func (h ledgerHeap) stressItem(words int) []byte {
 	b := h.alloc(8 * words)
 	for i := range words {

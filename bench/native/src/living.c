@@ -132,6 +132,50 @@ static plan live(scene *s) {
 	return p;
 }
 
+static plan cfrac(scene *s) {
+	plan p = plan_of(1, replace_step);
+	p.workers->own = slots_of(s->seed, 0, 16, 8, 64);
+	p.workers->prepare = fill;
+	p.workers->finish = drain;
+	return p;
+}
+
+// sum is the height of the stack here.
+static long sway_step(worker *w) {
+	slotted *own = w->own;
+	rnd random = own->random;
+	long height = own->sum;
+	for (int i = 0; i < 2 * STRIDE; i++) {
+		int size, up = rnd_pick(&random, 200, own->low, own->high, &size);
+		if (height > 0 && (up >= 100 || height == own->count)) {
+			block_free(own->slots[--height]);
+			own->slots[height] = NULL;
+			continue;
+		}
+		if (up == 0)
+			size *= 30;
+		unsigned char *b = block_alloc(size);
+		b[0] = 1, b[size - 1] = 2;
+		own->slots[height++] = b;
+	}
+	own->random = random;
+	own->sum = height;
+	return STRIDE;
+}
+
+static void sway_finish(worker *w) {
+	slotted *own = w->own;
+	for (long i = 0; i < own->sum; i++)
+		block_free(own->slots[i]);
+}
+
+static plan espresso(scene *s) {
+	plan p = plan_of(1, sway_step);
+	p.workers->own = slots_of(s->seed, 0, 400, 8, 300);
+	p.workers->finish = sway_finish;
+	return p;
+}
+
 static long exchange_step(worker *w) {
 	slotted *own = w->own;
 	rnd random = own->random;
@@ -375,6 +419,7 @@ const shape shapes_living[] = {
 	{"producer-consumer", ringed, 0, 0},
 	{"live-64x1000", live, 64 * 10000 + 1000, 0}, {"live-1000x100", live, 1000 * 10000 + 100, 0},
 	{"fragmentation", fragmentation, 0, 0},
+	{"cfrac", cfrac, 0, 0}, {"espresso", espresso, 0, 0},
 	{"larson", larson, 0, 0}, {"xmalloc-64", xmalloc, 0, 0}, {"xmalloc-mixed", xmalloc, 1, 0},
 	{NULL, NULL, 0, 0},
 };
