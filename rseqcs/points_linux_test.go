@@ -348,8 +348,9 @@ func (g *game) round() (r roundResult) {
 	g.over.Store(true)
 	r.times = <-g.times
 	r.aborts, r.inAll = atomic.LoadUint64(&point.aborts)-aborts, ReadStats().Aborts-inAll
-	if moved := r.idAfter != g.id; moved && g.way != byMigration {
-		r.times = 0
+	moved, gaveUp := r.idAfter != g.id, r.inAll >= maxRestarts
+	if moved && g.way != byMigration || gaveUp && g.way != byStorm {
+		r.times = 0 // on a busy machine the player may lose its CPU so often before it is let go
 	}
 	r.slabs, r.want = g.states(), before
 	at := g.id

@@ -58,6 +58,7 @@
 //   - Counter with cells of one line: slower where lines are fetched in pairs.
 //   - LOCK removed from the count of aborts; STLR made STR on arm64 as long as an
 //     emulator on amd64 runs it: the order of stores is that of the host.
+//   - On amd64 register does not note the owner of an area: nobody asks there.
 //   - registerSelf does not lock its goroutine: it would have to change threads
 //     within a microsecond, and then arm64 alone looks at the owner.
 package main
