@@ -73,7 +73,7 @@ stalled: ## the sections with delays between their steps
 mutants: ## break the sources in some hundred ways, and see each noticed (about 20 minutes)
 	$(GO) run ./internal/mutants -guest arm64-7.3
 
-mutants-quick: ## ten of them
+mutants-quick: ## a dozen of them
 	$(GO) run ./internal/mutants -quick
 
 gomem: ## the heap on Go memory, as on systems without mmap

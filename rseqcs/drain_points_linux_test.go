@@ -79,6 +79,7 @@ func (g *game) drain(take taking) {
 	go func() {
 		defer close(done)
 		defer g.point().letGo()
+		pinDrainer(g.far)
 		visits := uint32(2) // that the player begins before all objects are taken
 		if take.late {
 			visits = 1
@@ -115,6 +116,17 @@ func (g *game) drain(take taking) {
 		}
 	}
 	g.checkRows(take)
+}
+
+// pinDrainer moves the running goroutine, for good, to a thread on that CPU: on the
+// player's it would interrupt the section by its mere presence.
+func pinDrainer(cpu int) {
+	runtime.LockOSThread() // never unlocked: the thread ends
+	var one unix.CPUSet
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		panic(err)
+	}
 }
 
 // checkRows checks what stays behind.
