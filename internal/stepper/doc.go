@@ -2,10 +2,10 @@
 // and checks what became of it.
 //
 //	go run ./internal/stepper
-//	go run ./internal/stepper cpu_id
+//	go run ./internal/stepper -highest
 //
 // It runs itself a second time as the traced program, in mode mm_cid and then in
-// cpu_id, or in those that it is told, and traces one thread of it, the victim, with ptrace(2). The traced
+// cpu_id, or only in the highest that runs here, and traces one thread of it, the victim, with ptrace(2). The traced
 // program may use one CPU only, so its threads pass one id from hand to hand.
 //
 // # What is done at each instruction

@@ -4,14 +4,20 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+
+	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
 // tracedArgument makes this program the traced one.
 const tracedArgument = "-traced"
+
+// highest stands for the mode that comes out where nothing caps it.
+const highest = ""
 
 // expectVariable names the mode that the sections must run in here, if any.
 const expectVariable = "VCPUALLOC_EXPECT_MODE"
@@ -24,9 +30,11 @@ func main() {
 		}
 		return
 	}
-	modes := os.Args[1:]
-	if len(modes) == 0 {
-		modes = []string{"mm_cid", "cpu_id"}
+	modes := []string{vcpu.MMCID.String(), vcpu.CPUID.String()}
+	one := flag.Bool("highest", false, "only in the highest mode that runs here")
+	flag.Parse()
+	if *one {
+		modes = []string{highest}
 	}
 	faults, err := stepModes(os.Stdout, modes)
 	if err != nil {
@@ -71,10 +79,15 @@ func stepMode(out io.Writer, mode string, texts listing) (got string, faults int
 		return "", 0, err
 	}
 	hello := victim.hello
-	if hello.Mode != mode {
+	switch {
+	case hello.Mode == vcpu.Assigned.String():
+		fmt.Fprintf(out, "no section runs here: %s\n", hello.Reason)
+		return hello.Mode, 0, nil
+	case mode != highest && hello.Mode != mode:
 		fmt.Fprintf(out, "%s does not run here, %s does: %s\n", mode, hello.Mode, hello.Reason)
 		return hello.Mode, 0, nil
 	}
+	mode = hello.Mode
 	if err := victim.attach(); err != nil {
 		return mode, 0, err
 	}
@@ -128,6 +141,9 @@ func stepSection(out io.Writer, w *walker, s *section, texts listing) (faults in
 		}
 		if fault != "" {
 			accounts[0].blame(fmt.Sprintf("%s, %s", s.Function, scenarios[number].name), []string{fault})
+		}
+		if w.alone, err = w.timeAlone(number, s); err != nil {
+			return faults, err
 		}
 		for _, p := range places {
 			for _, a := range accounts {

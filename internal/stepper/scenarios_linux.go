@@ -114,14 +114,47 @@ var scenarios = []scenario{
 // world is what a scenario works on, made anew for each run.
 type world struct {
 	stack   *rseqcs.Stack
+	class   int // of stack: the one that the scenario uses
 	counter *rseqcs.Counter
 	blocks  rseqcs.Blocks // of stack
 	freed   string        // what the slow way of a free has done
 }
 
-// class is the one that the scenarios use; another lies before it, so that a
+// shelf is a stack of whose classes each run uses a new one: a stack of its own
+// for each would take most of the time. The first class is never used, so that a
 // section that forgets the class is seen.
-const class = 1
+type shelf struct {
+	stack *rseqcs.Stack
+	used  int // classes
+}
+
+// shelves has one by the capacity of the classes.
+var shelves = make(map[int]*shelf)
+
+// takeClass gives the world a class that nobody has used.
+func (w *world) takeClass(capacity int) error {
+	s := shelves[capacity]
+	if s == nil || s.used == rseqcs.MaxClasses {
+		if s != nil {
+			if err := s.stack.Close(); err != nil {
+				return err
+			}
+		}
+		capacities := make([]rseqcs.Capacity, rseqcs.MaxClasses)
+		for i := range capacities {
+			capacities[i] = rseqcs.Capacity{Initial: capacity, Max: capacity}
+		}
+		stack, err := rseqcs.NewStack("stepper", capacities)
+		if err != nil {
+			return err
+		}
+		s = &shelf{stack: stack, used: 1}
+		shelves[capacity] = s
+	}
+	w.stack, w.class = s.stack, s.used
+	s.used++
+	return nil
+}
 
 // objects are what the stacks hold. Each has a letter as its name.
 var objects ['z' - 'a' + 1]uint64
@@ -143,11 +176,9 @@ func letter(object unsafe.Pointer) string {
 // holding starts with a stack of a capacity that holds the objects, oldest first.
 func holding(capacity int, letters string) func(*world) {
 	return func(w *world) {
-		stack, err := rseqcs.NewStack("stepper", []rseqcs.Capacity{{}, {Initial: capacity, Max: capacity}})
-		if err != nil {
+		if err := w.takeClass(capacity); err != nil {
 			panic(err)
 		}
-		w.stack = stack
 		for i := range len(letters) {
 			push(letters[i])(w)
 		}
@@ -157,7 +188,7 @@ func holding(capacity int, letters string) func(*world) {
 // blockTable has one class, the one of the objects, and they are on one page.
 var (
 	blockTable rseqcs.ClassTable
-	blockPages = [...]rseqcs.PageEntry{rseqcs.EntryOf(class, 0)}
+	blockPages [1]rseqcs.PageEntry
 )
 
 // serving is holding, for blocks. Its slow way is the stack's operations, so that
@@ -166,10 +197,11 @@ func serving(capacity int, letters string) func(*world) {
 	return func(w *world) {
 		holding(capacity, letters)(w)
 		const size = unsafe.Sizeof(objects[0])
-		blockTable.Fine[size>>rseqcs.FineShift] = class
+		class := uint8(w.class)
+		blockTable.Fine[size>>rseqcs.FineShift], blockPages[0] = class, rseqcs.EntryOf(class, 0)
 		blockTable.Sizes[class], blockTable.Factors[class], blockTable.Bounds[class] = uint32(size), 1<<61, 1
 		slow := func(_ *rseqcs.Blocks, n int) ([]byte, error) {
-			if object := w.stack.Pop(class); object != nil {
+			if object := w.stack.Pop(w.class); object != nil {
 				return unsafe.Slice((*byte)(object), n), nil
 			}
 			return nil, nil
@@ -182,7 +214,7 @@ func serving(capacity int, letters string) func(*world) {
 				return block, err
 			},
 			Free: func(_ *rseqcs.Blocks, block []byte) {
-				w.freed = outcomeNames[w.stack.Push(class, unsafe.Pointer(unsafe.SliceData(block)))]
+				w.freed = outcomeNames[w.stack.Push(w.class, unsafe.Pointer(unsafe.SliceData(block)))]
 			},
 		})
 		for i := range objects {
@@ -199,18 +231,18 @@ func counting(sum int64) func(*world) {
 	}
 }
 
-func pop(w *world) string { return letter(w.stack.Pop(class)) }
+func pop(w *world) string { return letter(w.stack.Pop(w.class)) }
 
 var outcomeNames = map[rseqcs.Outcome]string{rseqcs.Pushed: "pushed", rseqcs.Full: "full", rseqcs.Duplicate: "duplicate"}
 
 func push(letter byte) func(*world) string {
-	return func(w *world) string { return outcomeNames[w.stack.Push(class, object(letter))] }
+	return func(w *world) string { return outcomeNames[w.stack.Push(w.class, object(letter))] }
 }
 
 func popBatch(count int) func(*world) string {
 	return func(w *world) (letters string) {
 		batch := make([]unsafe.Pointer, count)
-		for _, object := range batch[:w.stack.PopBatch(class, batch)] {
+		for _, object := range batch[:w.stack.PopBatch(w.class, batch)] {
 			letters += letter(object)
 		}
 		return letters
@@ -223,7 +255,7 @@ func pushBatch(letters string) func(*world) string {
 		for i := range len(letters) {
 			batch = append(batch, object(letters[i]))
 		}
-		return strconv.Itoa(w.stack.PushBatch(class, batch))
+		return strconv.Itoa(w.stack.PushBatch(w.class, batch))
 	}
 }
 
@@ -266,7 +298,7 @@ func (w *world) look() string {
 	var lens []int
 	slabs, _ := w.stack.Slabs()
 	for slab := range slabs {
-		if n := w.stack.Len(slab, class); n > 0 {
+		if n := w.stack.Len(slab, w.class); n > 0 {
 			lens = append(lens, n)
 		}
 	}
@@ -279,7 +311,7 @@ func (w *world) look() string {
 	return fmt.Sprintf("lengths %d, %d bytes of headers and slots, %d objects zeroed", lens, w.stack.Footprint(), zeroed)
 }
 
-// end returns what is left in the arena, oldest first, and gives the world back.
+// end empties the arena and returns what was left in it, oldest first.
 func (w *world) end() (left string) {
 	if w.counter != nil {
 		return strconv.FormatInt(w.counter.Value(), 10)
@@ -289,12 +321,9 @@ func (w *world) end() (left string) {
 	left = string(newestFirst)
 	slabs, _ := w.stack.Slabs()
 	for slab := range slabs {
-		if n := w.stack.Len(slab, class); n > 0 {
+		if n := w.stack.Len(slab, w.class); n > 0 {
 			left += fmt.Sprintf(" and %d in slab %d", n, slab)
 		}
-	}
-	if err := w.stack.Close(); err != nil {
-		panic(err)
 	}
 	return left
 }

@@ -33,7 +33,7 @@ type tracee struct {
 
 // patience bounds the life of a traced program. A thread that waits for ever
 // would otherwise keep the tracer waiting.
-const patience = 4 * time.Minute
+const patience = 5 * time.Minute
 
 // errRefused says that nothing can be traced here.
 var errRefused = errors.New("ptrace is refused")
@@ -79,7 +79,9 @@ func (v *tracee) attach() error {
 		return fmt.Errorf("%w: %w", errRefused, errno)
 	}
 	var err error
-	if v.memory, err = os.OpenFile(fmt.Sprintf("/proc/%d/mem", v.command.Process.Pid), os.O_RDWR, 0); err != nil {
+	// The traced thread's own file: some kernels let nobody but its tracer write
+	// code (proc_mem.force_override=ptrace).
+	if v.memory, err = os.OpenFile(fmt.Sprintf("/proc/%d/task/%d/mem", v.command.Process.Pid, v.thread), os.O_RDWR, 0); err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	if _, err := v.line.ask(askBegin, 0); err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
 )
@@ -19,7 +20,8 @@ type place struct {
 // walker interrupts the victim at one place after the other.
 type walker struct {
 	*tracee
-	area uint64 // of the victim; 0 while it has announced no section
+	area  uint64        // of the victim; 0 while it has announced no section
+	alone time.Duration // CPU time of the scenario's operation
 }
 
 // maxSteps bounds a walk, in instructions.
