@@ -25,6 +25,7 @@ var measures = []struct {
 	of     func(result.Sample) float64
 }{
 	{"time per operation", benchunit.Decimal, "s/op", func(s result.Sample) float64 { return s.NSPerOperation / 1e9 }},
+	{"CPU time per operation", benchunit.Decimal, "s/op", func(s result.Sample) float64 { return s.CPUPerOperation / 1e9 }},
 	{"peak resident memory", benchunit.Binary, "B", func(s result.Sample) float64 { return float64(s.PeakBytes) }},
 }
 

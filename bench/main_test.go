@@ -79,6 +79,9 @@ func TestNativeChildProcess(t *testing.T) {
 	if sample.CPUs != 1 || sample.Operations < 1000 || sample.CPUSeconds <= 0 || sample.ElapsedNS < 10e6 {
 		t.Errorf("got %+v, want one CPU and the work of 10 ms", sample)
 	}
+	if sample.CPUPerOperation <= 0 || sample.CPUPerOperation > 1e9*sample.CPUSeconds/float64(sample.Operations) {
+		t.Errorf("%f ns of CPU time an operation, and %f s altogether", sample.CPUPerOperation, sample.CPUSeconds)
+	}
 	if sample.PeakBytes < sample.StartBytes || sample.StartBytes == 0 || !strings.HasPrefix(sample.Mode, "libc.") {
 		t.Errorf("%d bytes at the start, %d at most, malloc of %s", sample.StartBytes, sample.PeakBytes, sample.Mode)
 	}
@@ -132,7 +135,7 @@ func TestNativeHarnessCost(t *testing.T) {
 			if err != nil && !errors.Is(err, errNothingDone) {
 				t.Fatal(err)
 			} else if err == nil {
-				best = min(best, sample.NSPerOperation, 1e9*sample.CPUSeconds/float64(sample.Operations))
+				best = min(best, sample.NSPerOperation, sample.CPUPerOperation)
 			}
 		}
 		t.Logf("%s: %.2f ns, limit %.0f", shape.Name, best, shape.HarnessLimit)

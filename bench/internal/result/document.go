@@ -72,18 +72,23 @@ type Sample struct {
 	Operations     int64   `json:"operations"`
 	ElapsedNS      int64   `json:"elapsed_ns"`
 	NSPerOperation float64 `json:"ns_per_operation"`
-	StartBytes     int64   `json:"start_bytes"` // resident before the peer was opened
-	PeakBytes      int64   `json:"peak_bytes"`  // resident at most (VmHWM)
-	EndBytes       int64   `json:"end_bytes"`   // resident after all was freed
-	GCCycles       int64   `json:"gc_cycles"`
-	GCShare        float64 `json:"gc_share"`     // of the CPU time used, 0 to 1
-	HeapObjects    int64   `json:"heap_objects"` // allocated on the Go heap
-	Aborts         int64   `json:"aborts"`       // of critical sections
-	MinorFaults    int64   `json:"minor_faults"`
-	MajorFaults    int64   `json:"major_faults"`
-	CPUSeconds     float64 `json:"cpu_seconds"` // of the whole process
-	Mode           string  `json:"mode"`
-	ModeReason     string  `json:"mode_reason,omitempty"`
+	// CPUPerOperation is the CPU time of all threads of the process in the
+	// measured part, those of a garbage collector too, in ns. Others who use the
+	// CPUs lengthen it less than the time that went by.
+	CPUPerOperation float64 `json:"cpu_ns_per_operation"`
+
+	StartBytes  int64   `json:"start_bytes"` // resident before the peer was opened
+	PeakBytes   int64   `json:"peak_bytes"`  // resident at most (VmHWM)
+	EndBytes    int64   `json:"end_bytes"`   // resident after all was freed
+	GCCycles    int64   `json:"gc_cycles"`
+	GCShare     float64 `json:"gc_share"`     // of the CPU time used, 0 to 1
+	HeapObjects int64   `json:"heap_objects"` // allocated on the Go heap
+	Aborts      int64   `json:"aborts"`       // of critical sections
+	MinorFaults int64   `json:"minor_faults"`
+	MajorFaults int64   `json:"major_faults"`
+	CPUSeconds  float64 `json:"cpu_seconds"` // of the whole process
+	Mode        string  `json:"mode"`
+	ModeReason  string  `json:"mode_reason,omitempty"`
 
 	// Figures are what only some shapes look at; names end in their unit.
 	Figures map[string]float64 `json:"figures,omitempty"`

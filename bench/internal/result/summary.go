@@ -17,6 +17,7 @@ type Summary struct {
 	Rounds int
 	Time   Spread  // ns per operation
 	Ratio  float64 // of the median to the baseline's; 0 where there is none
+	CPU    float64 // ns of all threads per operation, median
 	Peak   Spread  // bytes
 	Added  float64 // bytes of the peak that were not resident at the start
 
@@ -123,6 +124,7 @@ func summarise(cell []Sample) Summary {
 		Rounds:      len(cell),
 		Time:        over(func(s Sample) float64 { return s.NSPerOperation }),
 		Peak:        over(func(s Sample) float64 { return float64(s.PeakBytes) }),
+		CPU:         over(func(s Sample) float64 { return s.CPUPerOperation }).Median,
 		Added:       over(func(s Sample) float64 { return float64(max(0, s.PeakBytes-s.StartBytes)) }).Median,
 		StartBytes:  over(func(s Sample) float64 { return float64(s.StartBytes) }).Median,
 		EndBytes:    over(func(s Sample) float64 { return float64(s.EndBytes) }).Median,

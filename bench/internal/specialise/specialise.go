@@ -128,7 +128,7 @@ func read(dir string) (*source, error) {
 		heaps := found.heaps
 		if line := buildLine(file); strings.HasSuffix(base, "_test.go") {
 			heaps = found.testHeaps
-		} else if line != "" {
+		} else if line != "" && hasHeap(file) {
 			found.tag, heaps = line, found.taggedHeaps
 		}
 		found.add(file, heaps)
@@ -144,6 +144,14 @@ func buildLine(file *ast.File) string {
 		}
 	}
 	return ""
+}
+
+// hasHeap reports whether a file declares the methods of a heap.
+func hasHeap(file *ast.File) bool {
+	return slices.ContainsFunc(file.Decls, func(declaration ast.Decl) bool {
+		function, ok := declaration.(*ast.FuncDecl)
+		return ok && function.Recv != nil && function.Name.Name == constraints[0].mark
+	})
 }
 
 // add takes the loops of a file, and puts its types into heaps.

@@ -25,10 +25,19 @@ type reading struct {
 	objects      uint64  // allocated on the Go heap
 	minor, major int64   // page faults
 	aborted      uint64  // critical sections
+	cpu          int64   // ns of all threads
 }
 
-func (m *meter) start() { m.before = read() }
-func (m *meter) stop()  { m.after = read() }
+func (m *meter) start() {
+	m.before = read()
+	m.before.cpu = cpuNanoseconds()
+}
+
+func (m *meter) stop() {
+	cpu := cpuNanoseconds() // before reading the rest takes time
+	m.after = read()
+	m.after.cpu = cpu
+}
 
 // report fills in what happened between start and stop.
 //
@@ -46,6 +55,7 @@ func (m *meter) report(s *result.Sample) {
 	s.MinorFaults = m.after.minor - m.before.minor
 	s.MajorFaults = m.after.major - m.before.major
 	s.Figures = m.figures
+	s.CPUPerOperation = float64(m.after.cpu-m.before.cpu) / float64(max(s.Operations, 1))
 	s.Aborts = int64(m.after.aborted - m.before.aborted)
 }
 

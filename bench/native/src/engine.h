@@ -7,6 +7,7 @@
 typedef struct {
 	double elapsed; // seconds
 	long operations;
+	double cpu;     // seconds of all threads
 	long minor_faults, major_faults;
 } outcome;
 

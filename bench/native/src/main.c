@@ -41,11 +41,14 @@ void resident_bytes(long *now, long *peak) {
 	*peak = field(text, "VmHWM:");
 }
 
+static double seconds(struct timeval t) { return t.tv_sec + t.tv_usec / 1e6; }
+
 void meter_start(outcome *o) {
 	struct rusage u;
 	getrusage(RUSAGE_SELF, &u);
 	o->minor_faults = -u.ru_minflt;
 	o->major_faults = -u.ru_majflt;
+	o->cpu = -seconds(u.ru_utime) - seconds(u.ru_stime);
 }
 
 void meter_stop(outcome *o) {
@@ -53,6 +56,7 @@ void meter_stop(outcome *o) {
 	getrusage(RUSAGE_SELF, &u);
 	o->minor_faults += u.ru_minflt;
 	o->major_faults += u.ru_majflt;
+	o->cpu += seconds(u.ru_utime) + seconds(u.ru_stime);
 }
 
 static struct { const char *name; double value; } figures[16];
@@ -116,10 +120,11 @@ int main(int argc, char **argv) {
 		lanes = lanes < online ? lanes : (int)online;
 	}
 	printf("{\"version\":%d,\"sample\":{\"shape\":\"%s\",\"peer\":\"%s\",\"cpus\":%d,\"workers\":%d,"
-		"\"operations\":%ld,\"elapsed_ns\":%.0f,\"ns_per_operation\":%.6f,"
+		"\"operations\":%ld,\"elapsed_ns\":%.0f,\"ns_per_operation\":%.6f,\"cpu_ns_per_operation\":%.6f,"
 		"\"start_bytes\":%ld,\"peak_bytes\":%ld,\"end_bytes\":%ld,\"minor_faults\":%ld,\"major_faults\":%ld,\"mode\":\"%s\"",
 		VERSION, chosen->name, argv[2], s.cpus, p.count, o.operations, o.elapsed * 1e9,
-		o.elapsed * 1e9 * lanes / (o.operations ? o.operations : 1), start, peak, end, o.minor_faults, o.major_faults, library());
+		o.elapsed * 1e9 * lanes / (o.operations ? o.operations : 1),
+		o.cpu * 1e9 / (o.operations ? o.operations : 1), start, peak, end, o.minor_faults, o.major_faults, library());
 	for (int i = 0; i < figure_count; i++)
 		printf("%s\"%s\":%.0f", i ? "," : ",\"figures\":{", figures[i].name, figures[i].value);
 	printf("%s}}\n", figure_count ? "}" : "");
