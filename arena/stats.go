@@ -7,56 +7,88 @@ type largeStats struct{ blocks, bytes atomic.Int64 }
 
 // ClassStats counts one class. Size is in bytes, all else in objects and spans.
 type ClassStats struct {
-	Size     int
-	Spans    int64
-	Live     int64 // with the program
-	VCPU     int64 // in magazines
-	Transfer int64 // in the transfer cache
-	Central  int64 // free in spans
+	Size     int   `json:"size"`
+	Spans    int64 `json:"spans"`
+	Live     int64 `json:"live"`     // with the program
+	VCPU     int64 `json:"vcpu"`     // in magazines
+	Transfer int64 `json:"transfer"` // in the transfer cache
+	Central  int64 `json:"central"`  // free in spans
 }
 
-// Stats is what a heap holds, in bytes unless said. While other goroutines
-// allocate and free, each number is right for some moment of the call, and
-// their sums are off by what moved meanwhile.
+// Stats is what a heap holds. The tags are the stable names of the figures, in the
+// form of runtime/metrics. Gauges unless said to count from the start; a unit is
+// what follows the colon. While other goroutines allocate and free, each number is
+// right for some moment of the call, and their sums are off by what moved meanwhile;
+// at quiet points
 //
 //	Backed + Gone = Live + CachedVCPU + CachedTransfer + CachedCentral + Tails + PageHeapFree
+//	Charged       = Backed + Gone, and the Charged of the heaps right below
+//	Retained      = Backed - Live - Tails
+//
+// How much of Live is rounding nobody knows, since the sizes that were asked for
+// are kept nowhere; RoundingMost bounds it.
 type Stats struct {
-	Reserved       int64 // address space, of blocks and tables
-	Limit          int64 // 0: none
-	Charged        int64 // Backed and Gone, and those of the heaps below in the tree of budgets
-	Backed         int64 // pages handed out, and free ones that may take memory
-	Live           int64 // blocks with the program, by their usable sizes
-	CachedVCPU     int64 // free objects in magazines
-	CachedTransfer int64 // free objects in transfer caches
-	CachedCentral  int64 // free objects in spans
-	Tails          int64 // ends of spans, too short for an object
-	PageHeapFree   int64 // free pages that may take memory
-	Gone           int64 // parts of partly used spans that were returned to the system
-	Released       int64 // returned to the system since the start
-	Metadata       int64 // tables and magazines, as far as they were ever used
-	LargeBlocks    int64 // number of blocks above MaxSmall
-	Classes        [ClassCount]ClassStats
+	// Reserved is address space, of blocks and tables. It takes no memory.
+	Reserved int64 `json:"/memory/reserved:bytes"`
+	// Limit is the node's own, 0 for none; one above may be tighter.
+	Limit int64 `json:"/memory/limit:bytes"`
+	// Charged is what counts towards Limit.
+	Charged int64 `json:"/memory/charged:bytes"`
+	// Backed is pages handed out, and free ones that may take memory.
+	Backed int64 `json:"/memory/backed:bytes"`
+	// Live is blocks with the program, by their usable sizes.
+	Live int64 `json:"/memory/live:bytes"`
+	// RoundingMost is the part of Live that is not asked for, at most: if all blocks
+	// were the smallest of their class. More if blocks were aligned or shrunk.
+	RoundingMost int64 `json:"/memory/live/rounding-most:bytes"`
+	// CachedVCPU is free objects in magazines.
+	CachedVCPU int64 `json:"/memory/cached/vcpu:bytes"`
+	// CachedTransfer is free objects in transfer caches.
+	CachedTransfer int64 `json:"/memory/cached/transfer:bytes"`
+	// CachedCentral is free objects in spans of which others are in use.
+	CachedCentral int64 `json:"/memory/cached/central:bytes"`
+	// Tails is ends of spans, too short for an object.
+	Tails int64 `json:"/memory/tails:bytes"`
+	// PageHeapFree is free pages that may take memory.
+	PageHeapFree int64 `json:"/memory/page-heap/free:bytes"`
+	// Gone is parts of partly used spans that were returned to the system.
+	Gone int64 `json:"/memory/gone:bytes"`
+	// Retained is what takes memory, or may, and is free.
+	Retained int64 `json:"/memory/retained:bytes"`
+	// Released was returned to the system, from the start.
+	Released int64 `json:"/memory/released:bytes"`
+	// Metadata is tables and magazines, as far as they were ever used. It comes on
+	// top of Backed and counts towards no limit.
+	Metadata int64 `json:"/memory/metadata:bytes"`
+	// LargeBlocks is the number of blocks above MaxSmall.
+	LargeBlocks int64 `json:"/blocks/large:blocks"`
+	// Classes are by their numbers; the first is none.
+	Classes ClassList `json:"/classes"`
 }
 
 // Stats returns the counts as they are now. It takes each lock for an instant
 // and stops nobody.
 func (h *Heap) Stats() *Stats {
 	s := &Stats{LargeBlocks: h.large.blocks.Load(), Live: h.large.bytes.Load()}
+	s.RoundingMost = s.LargeBlocks * (1<<pageShift - 1)
 	for class := 1; class < classCount; class++ {
 		h.classStats(class, &s.Classes[class])
 		c, size := &s.Classes[class], int64(classes[class].size)
 		s.Live += c.Live * size
+		s.RoundingMost += c.Live * (size - int64(classes[class-1].size) - 1)
 		s.CachedVCPU += c.VCPU * size
 		s.CachedTransfer += c.Transfer * size
 		s.CachedCentral += c.Central * size
 		s.Tails += c.Spans * (int64(classes[class].pages)<<pageShift - int64(classes[class].perSpan)*size)
 	}
+	s.Metadata = h.Metadata()
 	p := &h.pages
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Gone = h.gone.pieces.Load() << pieceShift
 	s.Backed = (p.used+p.resident)<<pageShift - s.Gone
 	s.PageHeapFree = p.resident << pageShift
+	s.Retained = max(0, s.Backed-s.Live-s.Tails)
 	s.Released = p.released<<pageShift + h.gone.released.Load()
 	if p.budget.limit != noLimit {
 		s.Limit = p.budget.limit << pageShift
@@ -67,8 +99,16 @@ func (h *Heap) Stats() *Stats {
 	for _, size := range tables {
 		s.Reserved += size
 	}
-	s.Metadata = h.Magazines.Footprint() + int64(p.top)*4 + int64(h.spans.records.Backed) + int64(h.spans.bitmaps.Backed)
 	return s
+}
+
+// Metadata returns Stats.Metadata alone.
+func (h *Heap) Metadata() int64 {
+	magazines := h.Magazines.Footprint()
+	p := &h.pages
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return magazines + int64(p.top)*4 + int64(h.spans.records.Backed) + int64(h.spans.bitmaps.Backed)
 }
 
 // classStats counts a class. Magazines are read first and the objects that are

@@ -28,6 +28,19 @@ func (m Mode) String() string {
 	return "assigned"
 }
 
+// MarshalText implements encoding.TextMarshaler, with String.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Mode) UnmarshalText(text []byte) error {
+	mode, ok := parseMode(string(text))
+	if !ok {
+		return fmt.Errorf("vcpu: there is no mode %q", text)
+	}
+	*m = mode
+	return nil
+}
+
 // modeVariable is the environment variable that caps the mode.
 const modeVariable = "VCPUALLOC_MODE"
 
