@@ -1,6 +1,7 @@
 package rseqcs
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/procpin"
@@ -39,7 +40,7 @@ type header struct {
 // has none. The caller unpins in both cases.
 func pinnedSlab(base unsafe.Pointer) unsafe.Pointer {
 	p := procpin.Pin()
-	if p >= int(*rowCount(base)) {
+	if p >= int(atomic.LoadUint32(rowCount(base))) { // before any load from the slab
 		return nil
 	}
 	return slabAt(base, p)

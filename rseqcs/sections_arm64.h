@@ -34,6 +34,10 @@
 //	R13, R14  of POINT                   stalled build only
 
 // BEGIN starts a section and leaves the slab, or the cell, of this thread's id in R6.
+// The address of the slab depends on the count, by adding a zero that does: so no
+// load from the slab is made before that of the count, as this processor is free
+// to do, and who sees the count that resume wrote sees the emptied slab
+// (docs/drain.md).
 #define BEGIN(descriptor, base, shift) \
 	AREA; \
 	POINT(1); \
@@ -45,7 +49,9 @@ start: \
 	MOVWU const_controlCount(base), R5; \
 	CMPW  R5, R6; \
 	BHS   none; \
+	EOR   R5, R5; \
 	ADD   R6<<shift, base, R6; \
+	ADD   R5, R6; \
 	POINT(3)
 
 // ENTER is BEGIN for a section that starts again when it is aborted.
