@@ -14,7 +14,7 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains stalled mutants mutants-quick gomem outside stepper test-kernels generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains stalled mutants mutants-quick gomem model outside stepper test-kernels generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,14 +23,15 @@ run: ## the features of this machine, and the comparison with make, sync.Pool an
 	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
 	@$(STATIC) $(GO) run ./bench run -time 300ms
 
-test: deps vet portable static cgo race modes toolchains stalled mutants-quick gomem outside ## everything that is tested on one machine
+test: deps vet portable static cgo race modes toolchains stalled mutants-quick gomem model outside ## everything that is tested on one machine
 	@echo "all tests passed"
 
-deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools
+deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools, spin
 	@missing=""; \
 	command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing="redis-tools"; \
 	command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || missing="$$missing gcc libc6-dev"; \
 	command -v musl-gcc >/dev/null || missing="$$missing musl-tools"; \
+	command -v spin >/dev/null || missing="$$missing spin"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing $$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy $$missing; \
@@ -78,6 +79,9 @@ mutants-quick: ## a dozen of them
 
 gomem: ## the heap on Go memory, as on systems without mmap
 	$(STATIC) $(GO) test -tags vcpualloc_gomem ./arena ./alloc -count=1 -timeout 10m
+
+model: ## check the model of how magazines are drained, and that a broken one fails
+	docs/model/check.sh
 
 outside: ## the benchmark program and the examples
 	$(STATIC) $(GO) test ./bench/... ./examples/... -count=1 -timeout 10m

@@ -135,6 +135,7 @@ func (k killer) try(ctx context.Context, root, overlay string) (death, error) {
 		command.Env = append(command.Env, "GOFLAGS=-overlay="+overlay)
 	}
 	command.WaitDelay = 5 * time.Second
+	endWithChildren(command)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	err := command.Run()
