@@ -105,7 +105,7 @@ func (s *Stack) layOut(capacities []Capacity) error {
 }
 
 // Pop removes and returns the newest object of the class on this vCPU, or nil. A
-// pair of Pop and Push takes a third of the time of sync.Pool's
+// pair of Pop and Push takes half the time of sync.Pool's
 // (docs/performance.md). A class that the stack does not have panics, here and below.
 func (s *Stack) Pop(class int) unsafe.Pointer {
 	_ = s.classes[class]

@@ -194,14 +194,16 @@ func checkNoneLost(t *testing.T, stack *Stack, pool *reserve, tokens []token) {
 	}
 }
 
+// TestCounterIsExact adds from many goroutines under a storm. The flag -stress says
+// for how long, in units of its default: 400s is 20 million additions of each.
 func TestCounterIsExact(t *testing.T) {
 	stress.Storm(t)
 	var c Counter
 	var all sync.WaitGroup
-	const goroutines, each = 16, 100_000
-	count := each
+	const goroutines, additions = 16, 100_000
+	count := max(1, int(additions*stress.Duration()/(2*time.Second))/2)
 	if stalled {
-		count = each / 100
+		count = max(1, count/100)
 	}
 	for range goroutines {
 		all.Go(func() {
@@ -212,6 +214,7 @@ func TestCounterIsExact(t *testing.T) {
 		})
 	}
 	all.Wait()
+	t.Logf("%d additions of each", 2*count)
 	if got, want := c.Value(), int64(2*goroutines*count)<<32; got != want {
 		t.Errorf("sum %d, want %d", got, want)
 	}
