@@ -14,10 +14,10 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains stalled mutants mutants-quick gomem model outside stepper test-kernels generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains stalled mutants mutants-quick gomem model outside stepper test-kernels test-kernels-few generate golden
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the features of this machine, and the comparison with make, sync.Pool and the C allocators there are
 	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
@@ -93,6 +93,15 @@ stepper: ## interrupt every instruction of every section, and report
 
 test-kernels: ## the tests on other kernels, in QEMU
 	$(GO) run ./internal/guests
+
+# One old and one new kernel of each architecture, and what can go wrong there first.
+test-kernels-few: ## the most important of them on four kernels
+	$(GO) run ./internal/guests -row 'amd64-5.10 amd64-7.3 arm64-5.10 arm64-7.3' \
+		'test:./vcpu -test.run=Probe|SelfTest' \
+		'test:./rseqcs -test.run=StackConserves -stress=1s' \
+		'test[vcpualloc_stalled]:./rseqcs -test.run=StackConserves -stress=1s' \
+		'test:./alloc -test.run=OneOwner -stress=1s' \
+		'VCPUALLOC_MODE=assigned test:./alloc -test.run=OneOwner -stress=1s'
 
 golden: ## write the instruction counts of the fast paths anew
 	$(GO) test ./internal/golden -count=1 -update

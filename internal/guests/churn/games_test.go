@@ -1,0 +1,42 @@
+//go:build linux && (amd64 || arm64)
+
+package main
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// TestGamesNotice plays a moment, which must be fine, and then commits each fault
+// that the games are there for.
+func TestGamesNotice(t *testing.T) {
+	g := &game{end: time.Now().Add(50 * time.Millisecond)}
+	tokens, blocks := newTokens(g), newBlocks(g)
+	tokens.play(1)
+	blocks.play(1)
+	tokens.checkNoneLost()
+	blocks.checkNoneLost()
+	if len(g.failures) > 0 {
+		t.Fatalf("without a fault: %q", g.failures)
+	}
+	for name, fault := range map[string]func(){
+		"doubled": func() { tokens.put(tokens.reserve[0]); tokens.checkNoneLost() },
+		"owned":   func() { tokens.all[0].owner.Store(9); tokens.put(unsafe.Pointer(&tokens.all[0])); tokens.round(1) },
+		"written": func() {
+			b, err := blocks.memory.Alloc(64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[7] = 1
+			blocks.retire(b)
+		},
+		"never": func() { (&disturbance{name: "none"}).run(&game{end: time.Now()}); (&disturbance{name: "none"}).run(g) },
+	} {
+		g.failures = nil
+		fault()
+		if len(g.failures) == 0 {
+			t.Errorf("%s: not noticed", name)
+		}
+	}
+}
