@@ -105,6 +105,7 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 	if o.ReleaseDelay > 0 && osmem.CanRelease {
 		a.heap.ReleaseAfter(o.ReleaseDelay)
 	}
+	a.enroll()
 	return a, nil
 }
 
@@ -163,6 +164,7 @@ func (a *Allocator) Close() error {
 	case a.closed:
 		return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
 	}
+	a.withdraw()
 	a.closed = true
 	if err := a.heap.Close(); err != nil {
 		return fmt.Errorf("alloc: %s: %w", a.name, err)

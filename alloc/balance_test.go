@@ -1,0 +1,239 @@
+//go:build linux && !vcpualloc_gomem
+
+package alloc
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vcpualloc/vcpualloc/internal/cgroup"
+)
+
+// fakeGroup writes what the kernel shows of a process in a group with memory.max,
+// and returns the root and the function that changes it.
+func fakeGroup(t *testing.T, most string) (root string, set func(most string)) {
+	t.Helper()
+	root = t.TempDir()
+	write := func(path, text string) {
+		path = filepath.Join(root, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("proc/self/cgroup", "0::/app\n")
+	write("proc/self/mountinfo", "30 23 0:26 / /cgroup rw - cgroup2 cgroup2 rw\n")
+	set = func(most string) { write("cgroup/app/memory.max", most+"\n") }
+	set(most)
+	return root, set
+}
+
+// setGoLimit sets Go's limit for the time of the test.
+func setGoLimit(t *testing.T, bytes int64) {
+	t.Helper()
+	before := debug.SetMemoryLimit(bytes)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+}
+
+// TestBalanceTotal finds the total that is meant, or says why there is none.
+func TestBalanceTotal(t *testing.T) {
+	const mib = int64(1 << 20)
+	for _, c := range []struct {
+		asked, goLimit int64
+		group          string
+		want           int64 // or 0 and
+		reason         string
+	}{
+		{asked: 100 * mib, goLimit: math.MaxInt64, group: "max", want: 100 * mib},
+		{asked: 100 * mib, goLimit: math.MaxInt64, group: "67108864", want: 64 * mib},
+		{asked: 50 * mib, goLimit: math.MaxInt64, group: "67108864", want: 50 * mib},
+		{goLimit: math.MaxInt64, group: "67108864", want: 64 * mib},
+		{goLimit: 60 * mib, group: "67108864", want: 60 * mib},
+		{goLimit: 60 * mib, group: "max", want: 60 * mib},
+		{goLimit: math.MaxInt64, group: "max", reason: "none is set in"},
+		{asked: 100 * mib, goLimit: math.MaxInt64, group: "1048576", reason: "/cgroup/app/memory.max allows 1.0 MiB"},
+		{asked: mib, goLimit: math.MaxInt64, group: "max", reason: "1048576 bytes"},
+		{asked: -mib, goLimit: math.MaxInt64, group: "max", reason: "-1048576 bytes"},
+	} {
+		root, _ := fakeGroup(t, c.group)
+		b := balancer{asked: c.asked, previous: c.goLimit, root: root}
+		err := b.findTotal()
+		if b.total != c.want || (err == nil) != (c.want > 0) || err != nil && !strings.Contains(err.Error(), c.reason) {
+			t.Errorf("%+v: %d, %v", c, b.total, err)
+		}
+	}
+	b := balancer{previous: math.MaxInt64, root: t.TempDir()}
+	if err := b.findTotal(); !errors.Is(err, cgroup.ErrNone) {
+		t.Errorf("no files: %v", err)
+	}
+}
+
+// TestBalanceLimit moves the allocators' memory and the group's limit, and looks
+// at what Go may have.
+func TestBalanceLimit(t *testing.T) {
+	const mib = int64(1 << 20)
+	setGoLimit(t, math.MaxInt64)
+	a := open(t, Options{})
+	root, set := fakeGroup(t, fmt.Sprint(4096*mib))
+	b := &balancer{asked: 128 * mib, previous: math.MaxInt64, applied: math.MaxInt64, root: root}
+	look := func() int64 {
+		t.Helper()
+		if err := b.findTotal(); err != nil {
+			t.Fatal(err)
+		}
+		b.look(true)
+		if got := debug.SetMemoryLimit(-1); got != b.applied {
+			t.Fatalf("Go's limit is %d, not %d", got, b.applied)
+		}
+		return b.applied
+	}
+	empty := look()
+	if want := 128*mib - 4*mib - chargedByAll() - metadataOfAll(); empty != want || b.changes != 1 {
+		t.Errorf("at first %d, want %d; %d changes", empty, want, b.changes)
+	}
+	block := must(t)(a.Alloc(20 << 20))
+	lower := look()
+	if moved := empty - lower; moved < 20*mib || moved > 21*mib {
+		t.Errorf("%d less after 20 MiB", moved)
+	}
+	small := must(t)(a.Alloc(300 << 10)) // less than a 256th
+	if look() != lower || b.changes != 2 {
+		t.Errorf("a small change: %d, before %d; %d changes", b.applied, lower, b.changes)
+	}
+	set(fmt.Sprint(64 * mib))
+	if got := look(); got > lower-60*mib || got < 30*mib {
+		t.Errorf("half the total: %d, before %d", got, lower)
+	}
+	set("max")
+	if got := look(); got < lower-mib {
+		t.Errorf("the group's limit is gone: %d, before %d", got, lower)
+	}
+	a.Free(block)
+	a.Free(small)
+	if _, err := a.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(); got < empty-mib {
+		t.Errorf("all freed: %d, at first %d", got, empty)
+	}
+	set(fmt.Sprint(16 * mib))
+	must(t)(a.Alloc(20 << 20))
+	if got := look(); got != 2*mib {
+		t.Errorf("no room: %d, want the floor of 2 MiB", got)
+	}
+	if got := goLimit(128*mib, 0, 50*mib); got != 50*mib {
+		t.Errorf("GOMEMLIMIT is no bound: %d", got)
+	}
+}
+
+func countOpened() int {
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	return len(opened.all)
+}
+
+// goMemory returns what Go's limit bounds.
+func goMemory() int64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
+}
+
+// most makes garbage until stop, with no collection but for Go's limit, while a
+// allocates size bytes in steps, and returns how much both had together at most.
+func most(t *testing.T, a *Allocator, size int) (bytes int64) {
+	t.Helper()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var stop atomic.Bool
+	var garbage sync.WaitGroup
+	garbage.Go(func() {
+		var keep [64][]byte
+		for i := 0; !stop.Load(); i++ {
+			keep[i%len(keep)] = make([]byte, 16<<10)
+			if i%16 == 0 { // slow against a collection, which takes some milliseconds
+				time.Sleep(time.Millisecond)
+			}
+		}
+		_ = keep
+	})
+	const steps = 32
+	for range steps {
+		must(t)(a.Alloc(size / steps))
+		for range 5 {
+			time.Sleep(8 * time.Millisecond)
+			bytes = max(bytes, goMemory()+chargedByAll()+metadataOfAll())
+		}
+	}
+	stop.Store(true)
+	garbage.Wait()
+	return bytes
+}
+
+// TestBalanceHolds sees the collector hold the total, and that without it, it
+// does not.
+func TestBalanceHolds(t *testing.T) {
+	const size = 40 << 20
+	debug.FreeOSMemory()
+	total := goMemory() + chargedByAll() + metadataOfAll() + 64<<20
+	setGoLimit(t, total)
+	alone := most(t, open(t, Options{}), size)
+	before := countOpened()
+	if alone < total+size/2 {
+		t.Errorf("Go's limit alone: %d bytes of %d, so the test shows nothing", alone, total)
+	}
+	t.Logf("%d MiB of %d with Go's limit alone", alone>>20, total>>20)
+	debug.FreeOSMemory()
+	total += chargedByAll()
+	setGoLimit(t, math.MaxInt64)
+	root, _ := fakeGroup(t, fmt.Sprint(total))
+	b := balancer{root: root, period: 5 * time.Millisecond}
+	stop, err := b.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, err := BalanceMemoryLimit(total); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("twice: %v", err)
+	}
+	a := open(t, Options{})
+	both := most(t, a, size)
+	if both > total+total/16 { // Go's limit is a soft one
+		t.Errorf("%d bytes, above the total of %d", both, total)
+	}
+	stop()
+	stop()
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("Go's limit is %d after stop", got)
+	}
+	if err := a.Close(); err != nil || countOpened() != before {
+		t.Errorf("%d allocators, before %d; %v", countOpened(), before, err)
+	}
+	t.Logf("%d MiB of %d balanced", both>>20, total>>20)
+}
+
+func TestBalanceMemoryLimit(t *testing.T) {
+	setGoLimit(t, math.MaxInt64)
+	stop, err := BalanceMemoryLimit(1 << 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := debug.SetMemoryLimit(-1); got >= 1<<40 {
+		t.Errorf("Go's limit is %d", got)
+	}
+	stop()
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("Go's limit is %d after stop", got)
+	}
+	if _, err := BalanceMemoryLimit(-1); err == nil {
+		t.Error("a negative total")
+	}
+}
