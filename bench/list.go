@@ -26,7 +26,11 @@ func (listCommand) Run(ctx context.Context, to streams) error {
 	}
 	fmt.Fprintln(table, "Shapes (* are run when none is named):")
 	for _, shape := range workload.Shapes() {
-		entry(shape.Name, shape.About, shape.Default)
+		about := shape.About
+		if shape.GoOnly {
+			about += " (peers in Go only)"
+		}
+		entry(shape.Name, about, shape.Default)
 	}
 	fmt.Fprintln(table, "\nPeers:")
 	for _, peer := range peers {

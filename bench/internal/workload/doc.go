@@ -19,7 +19,14 @@
 // inlines where it would in a user's program. A shape reaches the loops of its
 // peer through the interface loops, one indirect call per step of at least 64
 // operations. The peer "empty" goes the same way and hands out the same bytes
-// over and over: its figure is what the harness costs.
+// over and over: its figure is what the harness costs, for which each shape has
+// a limit.
+//
+// Heaps that can do more than allocate and free have loops of their own
+// (fullHeap, manyHeap, droppingHeap), and a peer says what it lacks.
+//
+// The native side, ../../native/src, has the same shapes. Who changes one changes
+// the other.
 package workload
 
 //go:generate go run generate.go
