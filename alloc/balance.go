@@ -37,14 +37,16 @@ func (a *Allocator) withdraw() {
 	delete(opened.all, a)
 }
 
-// chargedByAll returns what counts towards the limits of all allocators in bytes.
-func chargedByAll() (bytes int64) {
+// backedByAll returns what all allocators have backed in bytes, without what has
+// returned to the system inside of spans, which stays charged.
+func backedByAll() (bytes int64) {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 	for a := range opened.all {
 		if a.parent == nil { // those below are in its budget
 			bytes += a.budget.Charged()
 		}
+		bytes -= a.heap.Gone()
 	}
 	return bytes
 }
@@ -181,7 +183,7 @@ func (b *balancer) look(rare bool) {
 	if rare {
 		b.metadata = metadataOfAll()
 	}
-	offHeap := chargedByAll() + b.metadata
+	offHeap := backedByAll() + b.metadata
 	if !osmem.CanRelease {
 		offHeap = 0 // blocks are Go memory, which Go's limit counts
 	}

@@ -97,7 +97,7 @@ func TestBalanceLimit(t *testing.T) {
 		return b.applied
 	}
 	empty := look()
-	if want := 128*mib - 4*mib - chargedByAll() - metadataOfAll(); empty != want || b.changes != 1 {
+	if want := 128*mib - 4*mib - backedByAll() - metadataOfAll(); empty != want || b.changes != 1 {
 		t.Errorf("at first %d, want %d; %d changes", empty, want, b.changes)
 	}
 	block := must(t)(a.Alloc(20 << 20))
@@ -170,7 +170,7 @@ func most(t *testing.T, a *Allocator, size int) (bytes int64) {
 		must(t)(a.Alloc(size / steps))
 		for range 5 {
 			time.Sleep(8 * time.Millisecond)
-			bytes = max(bytes, goMemory()+chargedByAll()+metadataOfAll())
+			bytes = max(bytes, goMemory()+backedByAll()+metadataOfAll())
 		}
 	}
 	stop.Store(true)
@@ -183,7 +183,7 @@ func most(t *testing.T, a *Allocator, size int) (bytes int64) {
 func TestBalanceHolds(t *testing.T) {
 	const size = 40 << 20
 	debug.FreeOSMemory()
-	total := goMemory() + chargedByAll() + metadataOfAll() + 64<<20
+	total := goMemory() + backedByAll() + metadataOfAll() + 64<<20
 	setGoLimit(t, total)
 	alone := most(t, open(t, Options{}), size)
 	before := countOpened()
@@ -192,7 +192,7 @@ func TestBalanceHolds(t *testing.T) {
 	}
 	t.Logf("%d MiB of %d with Go's limit alone", alone>>20, total>>20)
 	debug.FreeOSMemory()
-	total += chargedByAll()
+	total += backedByAll()
 	setGoLimit(t, math.MaxInt64)
 	root, _ := fakeGroup(t, fmt.Sprint(total))
 	b := balancer{root: root, period: 5 * time.Millisecond}

@@ -85,7 +85,7 @@ func (h *Heap) Stats() *Stats {
 	p := &h.pages
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Gone = h.gone.pieces.Load() << pieceShift
+	s.Gone = h.Gone()
 	s.Backed = (p.used+p.resident)<<pageShift - s.Gone
 	s.PageHeapFree = p.resident << pageShift
 	s.Retained = max(0, s.Backed-s.Live-s.Tails)
@@ -101,6 +101,9 @@ func (h *Heap) Stats() *Stats {
 	}
 	return s
 }
+
+// Gone returns Stats.Gone alone.
+func (h *Heap) Gone() int64 { return h.gone.pieces.Load() << pieceShift }
 
 // Metadata returns Stats.Metadata alone.
 func (h *Heap) Metadata() int64 {

@@ -393,7 +393,7 @@ func TestInfo(t *testing.T) {
 			t.Errorf("INFO: %s is %s, want a positive number", name, all[name])
 		}
 	}
-	for _, name := range strings.Fields("cached_vcpu cached_transfer cached_central page_heap_free released metadata reserved") {
+	for _, name := range strings.Fields("cached_vcpu cached_transfer cached_central tails page_heap_free retained gone released metadata reserved") {
 		infoNumber(t, all, "vcpualloc_"+name)
 	}
 	if mode := all["vcpualloc_mode"]; mode != "mm_cid" && mode != "cpu_id" && mode != "assigned" {
