@@ -28,7 +28,8 @@
 // -maxmemory is the Limit of the allocator: it covers values, keys, index and
 // what the allocator keeps at hand. A request that it refuses evicts approximately
 // least recently used keys and tries again; one that can never fit gets Redis's
-// OOM error. The buffers of connections are ordinary Go memory and come on top.
-// Every vCPU keeps some free memory at hand that the others cannot have, so a
-// limit should allow a few megabytes for each CPU.
+// OOM error. Free memory returns to the system by itself; INFO memory tells where
+// the rest is. The buffers of connections are ordinary Go memory and come on top.
+// In a cgroup with a limit, or with GOMEMLIMIT, Go gets what the allocator leaves of
+// that (alloc.BalanceMemoryLimit); -maxmemory should leave it enough.
 package main

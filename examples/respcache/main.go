@@ -13,6 +13,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/vcpualloc/vcpualloc/alloc"
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
@@ -85,6 +86,13 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) erro
 	fmt.Fprintf(stdout, "respcache: listening on %s\n", listener.Addr())
 	fmt.Fprintf(stdout, "respcache: %s\n", describeMode(vcpu.Probe()))
 	fmt.Fprintf(stdout, "respcache: memory limit %s, %d shards\n", describeLimit(o.limitBytes), s.table.Stats().Shards)
+	total := "that of the cgroup or GOMEMLIMIT, for Go's memory and the cache"
+	if stopBalance, err := alloc.BalanceMemoryLimit(0); err == nil {
+		defer stopBalance()
+	} else {
+		total = fmt.Sprintf("none (%v)", err)
+	}
+	fmt.Fprintf(stdout, "respcache: total limit %s\n", total)
 	err = s.serve(ctx, listener)
 	if err == nil {
 		fmt.Fprintln(stdout, "respcache: stopped")
