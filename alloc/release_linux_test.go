@@ -69,3 +69,22 @@ func TestMemoryComesBack(t *testing.T) {
 	}
 	a.Free(must(t)(a.AllocUninit(100))) // and it goes on
 }
+
+// TestStatsDuringUpkeep reads the figures again and again while upkeep moves what
+// was freed: nothing may ever be missing.
+func TestStatsDuringUpkeep(t *testing.T) {
+	a := open(t, Options{ReleaseDelay: minReleaseDelay})
+	end := time.Now().Add(time.Second)
+	for round := 0; time.Now().Before(end); round++ {
+		var blocks [][]byte
+		for i := range 2000 {
+			blocks = append(blocks, must(t)(a.AllocUninit(16+i)))
+		}
+		a.FreeBatch(blocks)
+		for until := time.Now().Add(3 * minReleaseDelay); time.Now().Before(until); {
+			if s := a.Stats(); s.Live != 0 {
+				t.Fatalf("round %d: %d bytes are lost", round, s.Live)
+			}
+		}
+	}
+}

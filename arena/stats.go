@@ -66,9 +66,12 @@ type Stats struct {
 	Classes ClassList `json:"/classes"`
 }
 
-// Stats returns the counts as they are now. It takes each lock for an instant
-// and stops nobody.
+// Stats returns the counts as they are now. It takes each lock for an instant and
+// stops nobody, and it waits while upkeep or a reclaim has objects in its hands that
+// no count knows of: what the program sees when it rests is exact.
 func (h *Heap) Stats() *Stats {
+	h.draining.Lock()
+	defer h.draining.Unlock()
 	s := &Stats{LargeBlocks: h.large.blocks.Load(), Live: h.large.bytes.Load()}
 	s.RoundingMost = s.LargeBlocks * (1<<pageShift - 1)
 	for class := 1; class < classCount; class++ {
