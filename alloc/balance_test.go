@@ -135,6 +135,30 @@ func TestBalanceLimit(t *testing.T) {
 	}
 }
 
+// TestBackedByAll counts a tree of allocators once, without what is gone.
+func TestBackedByAll(t *testing.T) {
+	before := backedByAll()
+	a := open(t, Options{})
+	c := child(t, a, Options{})
+	var blocks [][]byte
+	for range 40_000 {
+		blocks = append(blocks, must(t)(c.Alloc(256)))
+	}
+	for i, b := range blocks {
+		if i%64 != 0 {
+			c.Free(b)
+		}
+	}
+	must(t)(a.Alloc(1 << 20))
+	if _, err := c.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := c.Stats()
+	if got, want := backedByAll()-before, a.Stats().Backed+s.Backed; got != want || s.Gone == 0 {
+		t.Errorf("%d bytes, want %d; %d gone", got, want, s.Gone)
+	}
+}
+
 func countOpened() int {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
