@@ -109,12 +109,11 @@ func (s *Stack) layOut(capacities []Capacity) error {
 // (docs/performance.md). A class that the stack does not have panics, here and below.
 func (s *Stack) Pop(class int) unsafe.Pointer {
 	_ = s.classes[class]
-	if object, _, _ := run.pop(s.base, uintptr(class), 0); object != nil {
-		return object
+	object, _, _ := run.pop(s.base, uintptr(class), 0)
+	if object == nil && isUnprepared() {
+		o, base := s.here()
+		object, _, _ = o.pop(base, uintptr(class), 0)
 	}
-	// This thread may just not have been prepared.
-	o, base := s.here()
-	object, _, _ := o.pop(base, uintptr(class), 0)
 	return object
 }
 
@@ -130,8 +129,12 @@ func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
 
 // pushSlow prepares the thread and the class, if need be.
 func (s *Stack) pushSlow(class int, object unsafe.Pointer) uintptr {
+	result := uintptr(full)
+	again := isUnprepared()
 	o, base := s.here()
-	result, _, _, _ := o.push(base, uintptr(class), object, nil)
+	if again {
+		result, _, _, _ = o.push(base, uintptr(class), object, nil)
+	}
 	if result == full && s.setUp(o, base, class) {
 		result, _, _, _ = o.push(base, uintptr(class), object, nil)
 	}
@@ -144,7 +147,7 @@ func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 	_ = s.classes[class]
 	array, count := hide(unsafe.SliceData(into)), uintptr(len(into))
 	n := run.popBatch(s.base, uintptr(class), array, count)
-	if n == 0 && count > 0 {
+	if n == 0 && count > 0 && isUnprepared() {
 		o, base := s.here()
 		n = o.popBatch(base, uintptr(class), array, count)
 	}
@@ -165,8 +168,12 @@ func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 
 // pushBatchSlow prepares the thread and the class, if need be.
 func (s *Stack) pushBatchSlow(class int, from unsafe.Pointer, count uintptr) uintptr {
+	n := uintptr(0)
+	again := isUnprepared()
 	o, base := s.here()
-	n := o.pushBatch(base, uintptr(class), from, count)
+	if again {
+		n = o.pushBatch(base, uintptr(class), from, count)
+	}
 	if n == 0 && s.setUp(o, base, class) {
 		n = o.pushBatch(base, uintptr(class), from, count)
 	}
@@ -179,6 +186,10 @@ func (s *Stack) setUp(o *operations, base unsafe.Pointer, class int) bool {
 	c := s.classes[class]
 	return o.setHeader(base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32) == stored
 }
+
+// isUnprepared reports whether the running thread may have found nothing for the
+// reason that it does not run sections, or not yet.
+func isUnprepared() bool { return sections && int32(rseq.Field(rseq.OffsetCPUID)) < 0 }
 
 // here returns the operations that the running thread can use, and the row they
 // work on; see operationsHere.

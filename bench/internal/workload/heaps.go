@@ -32,7 +32,7 @@ func (h vcpuHeap) zalloc(n int) []byte {
 }
 
 func (h vcpuHeap) realloc(b []byte, n int) []byte {
-	b, err := h.allocator.Realloc(b, n)
+	b, err := h.allocator.ReallocUninit(b, n)
 	if err != nil {
 		panic(err)
 	}
@@ -40,7 +40,7 @@ func (h vcpuHeap) realloc(b []byte, n int) []byte {
 }
 
 func (h vcpuHeap) allocMany(blocks [][]byte, n int) {
-	if _, err := h.allocator.AllocBatch(blocks, n); err != nil {
+	if _, err := h.allocator.AllocBatchUninit(blocks, n); err != nil {
 		panic(err)
 	}
 }
