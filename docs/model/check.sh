@@ -23,6 +23,8 @@ fails | no START                        | NO_START
 fails | id read before START            | ID_BEFORE_START
 fails | count read before START         | COUNT_BEFORE_START
 fails | slab read before the count      | EARLY_LOADS
+fails | ... on the slab of a P          | EARLY_LOADS FALLBACK
+fails | ... where the world is stopped  | EARLY_LOADS NO_MEMBARRIER
 fails | count restored before emptying  | COUNT_BACK_BEFORE_EMPTY
 fails | fallbacks not looked at         | FALLBACK FALLBACKS_IGNORED
 fails | ... looked at before the fence  | FALLBACK FALLBACKS_FIRST

@@ -229,7 +229,7 @@ inline stop_the_world() {
 	atomic { !unstoppable[0] && !unstoppable[1] -> barrier(0); barrier(1); barrier(DRAINER); world_stops = false }
 }
 
-/* What rseqcs/drain.go does twice: no section that began before is under way. */
+/* No section that began before is under way when this is done (Stack.stop). */
 inline settle() {
 #ifdef NO_MEMBARRIER
 	stop_the_world();
