@@ -134,7 +134,8 @@ func (a *Allocator) Owns(b []byte) bool {
 
 // Trim returns free memory to the system now, and says how many bytes. It
 // empties the caches of all vCPUs first. When ctx is done it stops between two
-// pieces, with the error of ctx.
+// pieces, with the error of ctx. What the system refuses to take stays for the
+// next call, and is the error when the rest is done.
 func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -142,6 +143,12 @@ func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 	if a.closed {
 		return 0, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
 	}
-	released = a.heap.Trim(func() bool { return ctx.Err() == nil })
-	return released, ctx.Err()
+	released, err = a.heap.Trim(func() bool { return ctx.Err() == nil })
+	if ctx.Err() != nil {
+		return released, ctx.Err()
+	}
+	if err != nil {
+		err = fmt.Errorf("alloc: %s: %w", a.name, err)
+	}
+	return released, err
 }

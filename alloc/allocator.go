@@ -64,6 +64,7 @@ type Allocator struct {
 	parent  *Allocator // nil for one of New
 	waiting waitList
 	closed  bool
+	left    bool // Close has not given all memory back
 	forever bool // Default's
 }
 
@@ -154,19 +155,22 @@ func Default() *Allocator { return defaultAllocator() }
 // Close gives all memory back to the system, blocks in use too: reading one of
 // them afterwards is a fault. No other call of this allocator may run at the
 // same time, and its children must be closed before. Calls that come later return
-// ErrClosed, and a Free panics.
+// ErrClosed, and a Free panics. If the system refuses to take memory back, that is
+// the error, and Close may be called again for the rest.
 func (a *Allocator) Close() error {
 	switch {
 	case a.budget.Below() > 0:
 		return fmt.Errorf("alloc: %s: %d children are open", a.name, a.budget.Below())
 	case a.forever:
 		return errors.New("alloc: the default allocator cannot be closed")
-	case a.closed:
+	case a.closed && !a.left:
 		return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
 	}
 	a.withdraw()
 	a.closed = true
-	if err := a.heap.Close(); err != nil {
+	err := a.heap.Close()
+	a.left = err != nil
+	if err != nil {
 		return fmt.Errorf("alloc: %s: %w", a.name, err)
 	}
 	return nil

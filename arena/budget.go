@@ -90,6 +90,9 @@ func (b *Budget) close() {
 	h := b.heap
 	b.heap = nil
 	b.alive.Unlock()
+	if h == nil {
+		return
+	}
 	b.charge(-h.pages.used - h.pages.resident)
 	if b.parent != nil {
 		b.parent.mu.Lock()

@@ -55,8 +55,7 @@ func (h *Heap) Open(name string, reserve int64, budget *Budget, slow rseqcs.Slow
 	limit := budget.Limit()
 	stack, err := rseqcs.NewStack(name, magazines(limit))
 	if err != nil {
-		h.unmap()
-		return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
+		return fmt.Errorf("arena: %w: %w", ErrNoMemory, errors.Join(err, h.unmap()))
 	}
 	h.Magazines = *stack
 	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, slow)
@@ -75,7 +74,7 @@ func (h *Heap) Open(name string, reserve int64, budget *Budget, slow rseqcs.Slow
 func (h *Heap) reserve(name string, size uintptr) (err error) {
 	defer func() {
 		if err != nil {
-			h.unmap()
+			err = errors.Join(err, h.unmap())
 		}
 	}()
 	pages := size >> pageShift
@@ -135,7 +134,7 @@ func (h *Heap) unmap() error {
 
 // Close gives all memory of the heap back to the system, blocks in use too. No
 // other method may run meanwhile. Later calls of Blocks are slow ones, and no address
-// belongs to the heap.
+// belongs to the heap. After an error it may be called again, for what is left.
 func (h *Heap) Close() error {
 	// First those who work on h unasked.
 	h.upkeep.end()

@@ -216,7 +216,7 @@ func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
 // pageHeap and of its free spans, and that no two of these are neighbours.
 func (h *pageHeap) checkInvariants() error {
 	var used, resident, freeSpans int64
-	afterFree := false
+	afterFree, stuck := false, 0
 	page := uint32(firstPage)
 	for page < h.top {
 		s := h.spans.at(page)
@@ -234,6 +234,9 @@ func (h *pageHeap) checkInvariants() error {
 			return fmt.Errorf("page %d: free, and so is the span before", page)
 		default:
 			freeSpans++
+			if s.stuck {
+				stuck++
+			}
 			resident += int64(s.resident)
 		}
 		afterFree = s.state == spanFree
@@ -241,6 +244,9 @@ func (h *pageHeap) checkInvariants() error {
 	}
 	if page != h.top || used != h.used || resident != h.resident {
 		return fmt.Errorf("%d pages used and %d resident up to page %d are counted as %d and %d up to %d", used, resident, page, h.used, h.resident, h.top)
+	}
+	if stuck != h.stuck {
+		return fmt.Errorf("%d free spans are stuck, %d are counted", stuck, h.stuck)
 	}
 	charged := h.budget.charged.Load()
 	if backed := h.used + h.resident; charged > h.budget.limit || charged < backed || charged > backed && h.budget.Below() == 0 {

@@ -28,6 +28,7 @@ type pageHeap struct {
 	low      int64  // lowest resident since takeLow, for upkeep
 	released int64  // pages returned to the system so far
 	budget   *Budget
+	stuck    int   // free spans of which the system did not take all memory
 	transit  int64 // pages of free spans that are being returned, outside the lock
 	arrived  sync.Cond
 }
@@ -248,6 +249,9 @@ func (h *pageHeap) put(first uint32, run span) uint32 {
 	*h.spans.at(first) = run
 	h.spans.at(first + run.pages - 1).head = first
 	h.resident += int64(run.resident)
+	if run.stuck {
+		h.stuck++
+	}
 	h.binsOf(&run).insert(h.spans, first)
 	return first
 }
@@ -271,6 +275,9 @@ func (h *pageHeap) take(first uint32) *span {
 	h.binsOf(s).remove(h.spans, first)
 	h.spans.at(first + s.pages - 1).head = 0
 	h.resident -= int64(s.resident)
+	if s.stuck {
+		h.stuck--
+	}
 	s.state = spanNone
 	return s
 }
@@ -290,9 +297,15 @@ func (h *pageHeap) freeBefore(page uint32) uint32 {
 // What the system does not take, or what shares an OS page with a span in use,
 // stays resident.
 func (h *pageHeap) returnOne(most uint32) bool {
+	ok, _ := h.tryOne(most)
+	return ok
+}
+
+// tryOne is returnOne with the error of the system.
+func (h *pageHeap) tryOne(most uint32) (ok bool, err error) {
 	page := h.backed.last()
 	if page == 0 {
-		return false
+		return false, nil
 	}
 	s := *h.take(page)
 	if s.resident == s.pages && s.pages > most {
@@ -319,7 +332,23 @@ func (h *pageHeap) returnOne(most uint32) bool {
 	s.stuck = s.resident > 0
 	h.put(page, s)
 	h.arrived.Broadcast()
-	return true
+	return true, err
+}
+
+// retry makes the free spans candidates again that the system did not take: what
+// was wrong then, such as a lock on the memory, may be over. The caller has the lock.
+func (h *pageHeap) retry() {
+	for bin := 0; h.stuck > 0 && bin < len(h.bare.lists); bin++ {
+		for page := h.bare.lists[bin].first; page != 0; {
+			next := h.spans.at(page).next
+			if h.spans.at(page).stuck {
+				s := *h.take(page)
+				s.stuck = false
+				h.put(page, s)
+			}
+			page = next
+		}
+	}
 }
 
 // await waits for a span in transit to arrive, and reports whether one was.
@@ -332,14 +361,22 @@ func (h *pageHeap) await() bool {
 }
 
 // trim returns the memory of free spans to the system until more says no, and
-// reports how many pages it returned.
-func (h *pageHeap) trim(more func() bool) (pages int64) {
+// reports how many pages it returned, and the first error of the system.
+func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.retry()
 	before := h.released
-	for more() && h.returnOne(maxPages) {
+	for more() {
+		ok, err := h.tryOne(maxPages)
+		if first == nil {
+			first = err
+		}
+		if !ok {
+			break
+		}
 	}
-	return h.released - before
+	return h.released - before, first
 }
 
 // returnPages returns the memory of about so many pages of free spans to the

@@ -166,7 +166,7 @@ func (m *pageModel) release(i int) {
 func (m *pageModel) releaseAll() {
 	m.t.Helper()
 	resident, before := m.heap.resident, m.heap.released
-	if got := m.heap.trim(func() bool { return true }); got != resident || m.heap.resident != 0 || m.heap.released != before+got {
+	if got, err := m.heap.trim(func() bool { return true }); err != nil || got != resident || m.heap.resident != 0 || m.heap.released != before+got {
 		m.t.Fatalf("%d pages returned of %d, %d are left, %d in all after %d", got, resident, m.heap.resident, m.heap.released, before)
 	}
 	for _, run := range m.runs {

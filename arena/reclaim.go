@@ -42,6 +42,9 @@ func (h *Heap) reclaim(want int64) {
 // return their free memory. The caller holds no lock.
 func (h *Heap) makeRoom(pages int64) {
 	h.reclaim(pages << pageShift)
+	h.pages.mu.Lock()
+	h.pages.retry()
+	h.pages.mu.Unlock()
 	need := pages - h.pages.residentNow()
 	for node := h.pages.budget; node != nil; node = node.parent {
 		node.squeeze(h, need)

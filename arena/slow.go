@@ -208,10 +208,14 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 
 // Trim moves what the caches hold back to the spans, and returns the memory of
 // free pages and of the free OS pages of partly used spans to the system, until
-// more says no. It returns how many bytes that were.
-func (h *Heap) Trim(more func() bool) int64 {
+// more says no. It returns how many bytes that were, and the first error of the
+// system, after which it has gone on with the rest.
+func (h *Heap) Trim(more func() bool) (int64, error) {
 	h.reclaim(0)
-	released := h.pages.trim(more) << pageShift
-	swept, _ := h.sweep(true, more)
-	return released + swept
+	pages, err := h.pages.trim(more)
+	swept, _, sweepErr := h.sweep(true, more)
+	if err == nil {
+		err = sweepErr
+	}
+	return pages<<pageShift + swept, err
 }

@@ -52,18 +52,21 @@ func osPieces() uintptr { return max(1, osmem.PageSize()/pieceSize) }
 
 // sweep returns the free OS pages of partly used spans to the system until more
 // says no, of all spans or only of those that nobody has touched since the last
-// sweep. It returns how many bytes these were, and whether the next sweep may find
-// more.
-func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool) {
+// sweep. It returns how many bytes these were, whether the next sweep may find
+// more, and the first error of the system.
+func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool, err error) {
 	for class := uint8(1); class < classCount; class++ {
-		bytes, passed := h.sweepClass(class, all, more)
+		bytes, passed, failed := h.sweepClass(class, all, more)
 		released += bytes
 		left = left || passed
+		if err == nil {
+			err = failed
+		}
 	}
-	return released, left
+	return released, left, err
 }
 
-func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int64, left bool) {
+func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int64, left bool, err error) {
 	c := &h.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +76,11 @@ func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int
 			s := h.spans.at(page)
 			switch {
 			case all || s.still == sweptStill-1:
-				released += h.sweepSpan(page)
+				bytes, failed := h.sweepSpan(page)
+				released += bytes
+				if err == nil {
+					err = failed
+				}
 				s.still = sweptStill
 			case s.still < sweptStill:
 				s.still++
@@ -82,7 +89,7 @@ func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int
 			page = s.next
 			if count++; count%sweepChunk == 0 && page != 0 {
 				if !more() {
-					return released, true
+					return released, true, err
 				}
 				c.mu.Unlock()
 				c.mu.Lock()
@@ -95,12 +102,12 @@ func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int
 			}
 		}
 	}
-	return released, left
+	return released, left, err
 }
 
 // sweepSpan returns the OS pages of a span to the system on which all objects are
 // free, and how many bytes these were. The caller has the central list's lock.
-func (h *Heap) sweepSpan(page uint32) (released int64) {
+func (h *Heap) sweepSpan(page uint32) (released int64, err error) {
 	s := h.spans.at(page)
 	k := &classes[s.class]
 	step := osPieces() * pieceSize
@@ -116,20 +123,26 @@ func (h *Heap) sweepSpan(page uint32) (released int64) {
 			run += step
 			continue
 		}
-		released += h.releasePieces(s, at-run, run)
-		run = 0
+		bytes, failed := h.releasePieces(s, at-run, run)
+		if released, run = released+bytes, 0; err == nil {
+			err = failed
+		}
 	}
-	return released + h.releasePieces(s, at-run, run)
+	bytes, failed := h.releasePieces(s, at-run, run)
+	if err == nil {
+		err = failed
+	}
+	return released + bytes, err
 }
 
 // releasePieces returns the memory of whole OS pages inside of a span to the
 // system and marks them. If the system refuses, nothing has changed.
-func (h *Heap) releasePieces(s *span, offset, size uintptr) int64 {
+func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
 	if size == 0 {
-		return 0
+		return 0, nil
 	}
 	if _, _, err := h.pages.memory.Release(offset, size); err != nil {
-		return 0
+		return 0, err
 	}
 	for piece := offset >> pieceShift; piece < (offset+size)>>pieceShift; piece++ {
 		h.spans.setGone(piece, true)
@@ -137,7 +150,7 @@ func (h *Heap) releasePieces(s *span, offset, size uintptr) int64 {
 	s.gone += uint16(size >> pieceShift)
 	h.gone.pieces.Add(int64(size >> pieceShift))
 	h.gone.released.Add(int64(size))
-	return int64(size)
+	return int64(size), nil
 }
 
 // revive takes back the marks of the OS pages that an object lies on, which is

@@ -70,6 +70,10 @@ func (u *upkeep) end() {
 }
 
 func (u *upkeep) run(h *Heap) {
+	// Once in the goroutine's life, which would not end if it tried for ever.
+	h.pages.mu.Lock()
+	h.pages.retry()
+	h.pages.mu.Unlock()
 	rounds := time.NewTicker(u.delay / stillLooks)
 	defer rounds.Stop()
 	for {
@@ -108,7 +112,7 @@ func (h *Heap) maintain() (again bool) {
 	u.low = low
 	swept := false
 	if u.round%stillLooks == 0 {
-		_, swept = h.sweep(false, u.goesOn)
+		_, swept, _ = h.sweep(false, u.goesOn)
 	}
 	return swept || u.round%stillLooks != 0 || h.leftBehind()
 }

@@ -4,21 +4,32 @@ package osmem
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/fault"
 )
 
 // Reserve reserves size bytes of address space, a multiple of Granule, under a
 // name that /proc/self/maps shows where the kernel can (Linux 5.17). Touching
 // them before Back is a fault.
 func Reserve(size uintptr, name string) (Range, error) {
-	mapping, err := unix.MmapPtr(-1, 0, nil, size+Align, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|noReserve)
+	mapping, err := mapNothing(size + Align)
 	if err != nil {
 		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, err)
 	}
 	setName(mapping, size+Align, name)
 	return aligned(mapping, size), nil
+}
+
+// mapNothing makes a mapping that nobody can touch.
+func mapNothing(size uintptr) (unsafe.Pointer, error) {
+	if err := fault.Before("mmap"); err != nil {
+		return nil, err
+	}
+	return unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|noReserve)
 }
 
 // CanRelease tells whether Release returns memory to the system.
@@ -34,7 +45,11 @@ func (r *Range) Back(size uintptr) error {
 	if size <= r.Backed {
 		return nil
 	}
-	if err := unix.Mprotect(r.Bytes(r.Backed, size-r.Backed), unix.PROT_READ|unix.PROT_WRITE); err != nil {
+	err := fault.Before("mprotect")
+	if err == nil {
+		err = unix.Mprotect(r.Bytes(r.Backed, size-r.Backed), unix.PROT_READ|unix.PROT_WRITE)
+	}
+	if err != nil {
 		return fmt.Errorf("osmem: back %s: %w", humanize.IBytes(uint64(size-r.Backed)), err)
 	}
 	r.Backed = size
@@ -51,18 +66,26 @@ func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, er
 	if first >= end {
 		return 0, false, nil
 	}
-	if err := unix.Madvise(r.Bytes(first, end-first), unix.MADV_DONTNEED); err != nil {
+	if err = fault.Before("madvise"); err == nil {
+		err = unix.Madvise(r.Bytes(first, end-first), unix.MADV_DONTNEED)
+	}
+	if err != nil {
 		return 0, false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), err)
 	}
 	return end - first, releaseZeroes && end-first == size, nil
 }
 
-// Unmap gives the whole range back. The range is empty afterwards.
+// Unmap gives the whole range back. The range is empty afterwards, or after an
+// error as it was.
 func (r *Range) Unmap() error {
 	if r.Size == 0 {
 		return nil
 	}
-	if err := unix.MunmapPtr(r.mapping, r.mappingSize); err != nil {
+	err := fault.Before("munmap")
+	if err == nil {
+		err = unix.MunmapPtr(r.mapping, r.mappingSize)
+	}
+	if err != nil {
 		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), err)
 	}
 	*r = Range{}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vcpualloc/vcpualloc/internal/fault"
 	"github.com/vcpualloc/vcpualloc/internal/seccomp"
 )
 
@@ -46,6 +47,9 @@ func HasFence() bool {
 func Fence() error {
 	if err := fenceError(); err != nil {
 		return err
+	}
+	if err := fault.Before("membarrier"); err != nil {
+		return fmt.Errorf("rseq: membarrier(PRIVATE_EXPEDITED_RSEQ): %w", err)
 	}
 	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierPrivateExpeditedRseq, 0, 0)
 	if errno != 0 {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vcpualloc/vcpualloc/internal/fault"
 	"github.com/vcpualloc/vcpualloc/internal/procpin"
 )
 
@@ -155,8 +156,11 @@ func (a *areas) grow() error {
 	align := max(areaAlign, a.align)
 	before := max(ownSize, align)
 	stride := before + (a.length+align-1)&^(align-1)
-	memory, err := unix.MmapPtr(-1, 0, nil, uintptr(count*stride),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	var memory unsafe.Pointer
+	err := fault.Before("mmap")
+	if err == nil {
+		memory, err = unix.MmapPtr(-1, 0, nil, uintptr(count*stride), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	}
 	if err != nil {
 		return fmt.Errorf("rseq: %d areas of %d bytes: %w", count, stride, err)
 	}
