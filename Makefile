@@ -3,6 +3,7 @@
 GO      ?= go
 SUDO    ?= $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 STRESS  ?= 2s
+SOAK    ?= 10m
 
 # Go releases that "make toolchains" builds with, besides the one that runs it:
 # go1.25 is its newest patch. The go command downloads them; empty for none.
@@ -14,7 +15,7 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains stalled mutants mutants-quick gomem model outside stepper test-kernels test-kernels-few generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains stalled faults soak mutants mutants-quick gomem model outside stepper test-kernels test-kernels-few generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +24,7 @@ run: ## the features of this machine, and the comparison with make, sync.Pool an
 	@echo "building the benchmark (the first time this takes a minute, and downloads gonum/plot)..."
 	@$(STATIC) $(GO) run ./bench run -time 300ms
 
-test: deps vet portable static cgo race modes toolchains stalled mutants-quick gomem model outside ## everything that is tested on one machine
+test: deps vet portable static cgo race modes toolchains stalled faults mutants-quick gomem model outside ## everything that is tested on one machine
 	@echo "all tests passed"
 
 deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools, spin
@@ -70,6 +71,12 @@ toolchains: ## programs built with other Go releases, which are downloaded
 
 stalled: ## the sections with delays between their steps
 	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner|Point|Capped' -count=1 -timeout 10m -args -stress $(STRESS)
+
+faults: ## system calls that fail, each in turn and at random
+	$(STATIC) $(GO) test -tags vcpualloc_faults ./alloc -run "Fault|Soak" -count=1 -timeout 10m
+
+soak: ## random operations for SOAK=10m, with system calls that fail
+	$(STATIC) $(GO) test -tags vcpualloc_faults ./alloc -run TestSoak -count=1 -v -timeout 0 -args -soak $(SOAK)
 
 mutants: ## break the sources in some hundred ways, and see each noticed (about 20 minutes)
 	$(GO) run ./internal/mutants -guest arm64-7.3

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -332,12 +331,8 @@ func TestSoak(t *testing.T) {
 			live += p.live
 		}
 		checkExact(t, a, live)
-		if resident, err := residentOf(); err != nil {
-			t.Fatal(err)
-		} else {
-			quarter := min(3, int(4*time.Since(begin) / *soak))
-			quarters[quarter] = append(quarters[quarter], resident)
-		}
+		quarter := min(3, int(4*time.Since(begin)/(*soak)))
+		quarters[quarter] = append(quarters[quarter], residentOf(t, a))
 	}
 	for i, q := range quarters {
 		t.Logf("quarter %d: %d rounds, %d bytes resident", i+1, len(q), mean(q))
@@ -376,20 +371,14 @@ func mean(list []int64) (sum int64) {
 	return sum / int64(max(1, len(list)))
 }
 
-// residentOf returns the resident bytes of the process's named mappings.
-func residentOf() (bytes int64, err error) {
-	text, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		return 0, err
+// residentOf returns how much memory the kernel says that the blocks take, which
+// is no more than Stats says.
+func residentOf(t *testing.T, a *Allocator) int64 {
+	t.Helper()
+	backed := a.Stats().Backed // upkeep only takes away from it
+	resident, err := a.heap.Resident()
+	if err != nil || resident == 0 || resident > backed {
+		t.Errorf("%d bytes resident, %d backed: %v", resident, backed, err)
 	}
-	ours := false
-	for line := range strings.Lines(string(text)) {
-		var kilobytes int64
-		if head, _, _ := strings.Cut(line, " "); !strings.HasSuffix(head, ":") {
-			ours = strings.Contains(line, "[anon:vcpualloc ")
-		} else if _, err := fmt.Sscanf(line, "Rss: %d kB", &kilobytes); err == nil && ours {
-			bytes += kilobytes << 10
-		}
-	}
-	return bytes, nil
+	return resident
 }
