@@ -3,10 +3,7 @@
 package arena
 
 import (
-	"bytes"
-	"os"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -55,37 +52,5 @@ func TestPageHeapResident(t *testing.T) {
 		if real := residentOf(t, &h.memory, uintptr(h.top)<<pageShift); real > counted || counted > limit<<pageShift {
 			t.Fatalf("step %d: %d bytes take memory, %d are counted, the limit is %d", step, real, counted, limit<<pageShift)
 		}
-	}
-}
-
-// TestFewMappings checks that use does not split the ranges.
-func TestFewMappings(t *testing.T) {
-	mappings := func() int {
-		maps, err := os.ReadFile("/proc/self/maps")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bytes.Count(maps, []byte("\n"))
-	}
-	before := mappings()
-	h := openHeap(t, 256<<20, 0)
-	var blocks []unsafe.Pointer
-	for range 500 {
-		block, _, err := h.AllocLarge(MaxSmall, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		clear(bytesAt(block, MaxSmall))
-		blocks = append(blocks, block)
-	}
-	for i := 0; i < len(blocks); i += 2 {
-		h.FreeLarge(blocks[i])
-	}
-	if released, err := h.Trim(func() bool { return true }); err != nil || released == 0 {
-		t.Error("nothing was released")
-	}
-	// Five ranges of up to three parts, and what the runtime may need itself.
-	if after := mappings(); after-before > 50 {
-		t.Errorf("%d mappings more", after-before)
 	}
 }
