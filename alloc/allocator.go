@@ -30,6 +30,9 @@ type Options struct {
 	// Reclaim is called when a limit, the allocator's own or one above, has no room
 	// for so many bytes, before the call fails: a cache frees what it can do
 	// without, and returns about how many bytes that were; 0 makes the call fail.
+	// Of a limit that is shared, the functions on the way from the allocator up to it
+	// are called, not those of its other children: a cache that is to give way to
+	// them sets it where the limit is.
 	// No lock is held meanwhile. It may be called by several goroutines at once, and
 	// again by its own allocations. Default: none.
 	Reclaim func(want int64) (freed int64)
