@@ -69,6 +69,7 @@ func (s *Stack) empty(give func(class int, objects []unsafe.Pointer)) {
 					batch[n] = *newest(slab, h.current)
 					atomic.StoreUint32(&h.current, h.current-slotSize)
 				}
+				takeAll(batch[:n])
 				give(class, batch[:n])
 			}
 		}

@@ -77,6 +77,7 @@ func (i *Idle) Drain(looks int, give func(class int, objects []unsafe.Pointer)) 
 	s.resume()
 	for class, objects := range taken {
 		if len(objects) > 0 {
+			takeAll(objects)
 			give(class, objects)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/internal/procpin"
+	"github.com/vcpualloc/vcpualloc/internal/race"
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
@@ -114,12 +115,18 @@ func (s *Stack) Pop(class int) unsafe.Pointer {
 		o, base := s.here()
 		object, _, _ = o.pop(base, uintptr(class), 0)
 	}
+	if race.Enabled && object != nil {
+		race.Take(object)
+	}
 	return object
 }
 
 // Push adds an object to the class on this vCPU. object must not be nil.
 func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
 	_ = s.classes[class]
+	if race.Enabled {
+		race.Give(object)
+	}
 	result, _, _, _ := run.push(s.base, uintptr(class), object, nil)
 	if result == full {
 		result = s.pushSlow(class, object)
@@ -151,6 +158,7 @@ func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 		o, base := s.here()
 		n = o.popBatch(base, uintptr(class), array, count)
 	}
+	takeAll(into[:n])
 	return int(n)
 }
 
@@ -159,6 +167,11 @@ func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 	_ = s.classes[class]
 	from, count := hide(unsafe.SliceData(objects)), uintptr(len(objects))
+	if race.Enabled {
+		for _, object := range objects {
+			race.Give(object)
+		}
+	}
 	n := run.pushBatch(s.base, uintptr(class), from, count)
 	if n == 0 && count > 0 {
 		n = s.pushBatchSlow(class, from, count)
@@ -185,6 +198,15 @@ func (s *Stack) pushBatchSlow(class int, from unsafe.Pointer, count uintptr) uin
 func (s *Stack) setUp(o *operations, base unsafe.Pointer, class int) bool {
 	c := s.classes[class]
 	return o.setHeader(base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32) == stored
+}
+
+// takeAll tells the race detector that the caller has the objects.
+func takeAll(objects []unsafe.Pointer) {
+	if race.Enabled {
+		for _, object := range objects {
+			race.Take(object)
+		}
+	}
 }
 
 // isUnprepared reports whether the running thread may have found nothing for the
