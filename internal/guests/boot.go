@@ -21,6 +21,7 @@ type console struct {
 	result    *plan.Result // only if its line was the last
 	troubles  []string     // lines in which the kernel says that it is broken
 	malformed []string     // lines for the runner that it could not read
+	notes     []string     // figures that jobs want to be seen
 }
 
 // kernelTroubles mark a line in which the kernel reports a fault of its own.
@@ -82,6 +83,7 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 	}
 	var mode plan.Mode
 	var one plan.JobResult
+	var note string
 	var result plan.Result
 	switch {
 	case read(plan.ModePrefix, &mode):
@@ -90,6 +92,8 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 		}
 	case read(plan.JobPrefix, &one):
 		job(one)
+	case read(plan.NotePrefix, &note):
+		c.notes = append(c.notes, note)
 	case read(plan.ResultPrefix, &result):
 		c.result = &result
 	}

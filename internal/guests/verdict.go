@@ -114,6 +114,11 @@ func report(out io.Writer, outcomes []outcome) int {
 	}
 	table.Flush()
 	for _, one := range outcomes {
+		for _, note := range one.console.notes {
+			fmt.Fprintf(out, "%s: %s\n", one.row.Name, note)
+		}
+	}
+	for _, one := range outcomes {
 		if len(one.surprises) == 0 {
 			continue
 		}

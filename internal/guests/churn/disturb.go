@@ -70,19 +70,38 @@ func flipAffinity(*game) error {
 }
 
 // bearThreads lets 64 threads be born within a second; each plays and dies.
-func bearThreads(g *game) error {
+func bearThreads(g *game, players int) error {
 	const perSecond = 64
 	var born sync.WaitGroup
 	for number := range perSecond {
 		born.Go(func() {
 			runtime.LockOSThread() // and never unlocked: the thread ends with its goroutine
-			g.see()
 			g.visit(int32(players + 1 + number))
 		})
 		time.Sleep(time.Second / perSecond)
 	}
 	born.Wait()
 	return nil
+}
+
+// stayOn starts this program anew on the first count CPUs alone: the kernel counts
+// the CPUs that an address space may use from its beginning, and never takes one off.
+func stayOn(count int) error {
+	if count == 0 || count == runtime.NumCPU() {
+		return nil
+	}
+	if count > runtime.NumCPU() {
+		return fmt.Errorf("no %d CPUs to stay on: there are %d", count, runtime.NumCPU())
+	}
+	var few unix.CPUSet
+	for cpu := range count {
+		few.Set(cpu)
+	}
+	runtime.LockOSThread() // the thread that is confined is the one that becomes the program
+	if err := unix.SchedSetaffinity(0, &few); err != nil {
+		return fmt.Errorf("stay on %d CPUs: %w", count, err)
+	}
+	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
 }
 
 const cgroups = "/sys/fs/cgroup"

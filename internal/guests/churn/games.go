@@ -46,7 +46,6 @@ func newTokens(g *game) *tokens {
 func (t *tokens) play(me int32) {
 	for t.running() {
 		t.turn(me)
-		t.see()
 	}
 }
 
@@ -54,6 +53,7 @@ func (t *tokens) turn(me int32) {
 	const rounds = 50
 	for range rounds {
 		t.round(me)
+		t.see()
 	}
 	t.rounds.Add(rounds)
 }

@@ -40,3 +40,14 @@ func TestGamesNotice(t *testing.T) {
 		}
 	}
 }
+
+// TestIDsAreCounted plays with ids that are made up.
+func TestIDsAreCounted(t *testing.T) {
+	g := &game{}
+	for _, id := range []int32{3, 0, 3, 5} {
+		g.ids.Store(id, nil)
+	}
+	if count, highest := g.seen(); count != 3 || highest != 5 {
+		t.Errorf("%d ids, the highest %d; want 3 and 5", count, highest)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vcpualloc/vcpualloc/internal/guests/plan"
 	"github.com/vcpualloc/vcpualloc/rseqcs"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
@@ -26,7 +27,7 @@ type game struct {
 	mu       sync.Mutex
 	failures []string
 	rounds   atomic.Int64
-	maxID    atomic.Int64
+	ids      sync.Map       // the ids that a goroutine had, int32
 	visit    func(me int32) // plays a few rounds with the tokens
 }
 
@@ -41,36 +42,48 @@ func (g *game) fail(format string, arguments ...any) {
 
 func (g *game) running() bool { return time.Now().Before(g.end) }
 
-// see remembers the highest id.
+// see remembers the id of the moment.
 func (g *game) see() {
-	id := int64(vcpu.Current())
-	for {
-		seen := g.maxID.Load()
-		if id <= seen || g.maxID.CompareAndSwap(seen, id) {
-			return
-		}
+	id := int32(vcpu.Current())
+	if _, known := g.ids.Load(id); !known {
+		g.ids.Store(id, nil)
 	}
 }
 
-const players = 16
+// seen returns how many ids were ever seen, and the highest.
+func (g *game) seen() (count, highest int32) {
+	g.ids.Range(func(id, _ any) bool {
+		count++
+		highest = max(highest, id.(int32))
+		return true
+	})
+	return count, highest
+}
 
 func main() {
 	length := flag.Duration("time", 5*time.Second, "how long to play")
 	offline := flag.Bool("offline", false, "take CPUs offline and back: of the whole machine")
+	players := flag.Int("players", 16, "goroutines of each of the two games")
+	confine := flag.Int("confine", 0, "stay on so many CPUs from the start; 0 for all")
+	ids := flag.Int("ids", 0, "fail if more ids than this are ever seen; 0 for any number")
 	cpuset := flag.Bool("cpuset", false, "shrink and widen a cpuset: needs root and a cgroup v2 with that controller")
 	flag.Parse()
 
+	if err := stayOn(*confine); err != nil {
+		fmt.Println("churn: FAILED:", err)
+		os.Exit(1)
+	}
 	features := vcpu.Probe()
 	if want := os.Getenv("VCPUALLOC_EXPECT_MODE"); want != "" && want != features.Mode.String() {
 		fmt.Printf("churn: mode %v (%s), want %s\n", features.Mode, features.Reason, want)
 		os.Exit(1)
 	}
-	runtime.GOMAXPROCS(players)
+	runtime.GOMAXPROCS(*players)
 	g := &game{end: time.Now().Add(*length)}
 	tokens := newTokens(g)
 	g.visit = tokens.turn
 	blocks := newBlocks(g)
-	disturbances := []*disturbance{{name: "affinity", act: flipAffinity}, {name: "threads", act: bearThreads}}
+	disturbances := []*disturbance{{name: "affinity", act: flipAffinity}, {name: "threads", act: func(g *game) error { return bearThreads(g, *players) }}}
 	if *cpuset {
 		disturbances = append(disturbances, &disturbance{name: "cpuset", act: squeeze})
 	}
@@ -78,6 +91,33 @@ func main() {
 		disturbances = append(disturbances, &disturbance{name: "offline", act: unplug})
 	}
 	before := rseqcs.ReadStats()
+	g.play(tokens, blocks, disturbances, *players)
+	after := rseqcs.ReadStats()
+	if stalled && features.Mode != vcpu.Assigned && after.Aborts == before.Aborts {
+		g.fail("no section was aborted: this run has shown nothing")
+	}
+	count, highest := g.seen()
+	if *ids > 0 && int(count) > *ids {
+		g.fail("%d ids were seen, on %d CPUs; at most %d are right", count, runtime.NumCPU(), *ids)
+	}
+	text := fmt.Sprintf("churn on %d CPUs: mode %v, %d rounds, %d ids, the highest %d of %d, %d aborts, %d registrations, %d fallbacks",
+		runtime.NumCPU(), features.Mode, g.rounds.Load(), count, highest, vcpu.Max(),
+		after.Aborts-before.Aborts, after.Registrations-before.Registrations, after.Fallbacks-before.Fallbacks)
+	for _, d := range disturbances {
+		text += fmt.Sprintf(", %s %d times", d.name, d.times)
+	}
+	fmt.Printf("%s%q\n", plan.NotePrefix, text)
+	for _, text := range g.failures {
+		fmt.Println("churn: FAILED:", text)
+	}
+	if len(g.failures) > 0 {
+		os.Exit(1)
+	}
+	fmt.Println("churn: nothing lost, nothing doubled")
+}
+
+// play plays both games, among the disturbances, to their end.
+func (g *game) play(tokens *tokens, blocks *blocks, disturbances []*disturbance, players int) {
 	var all sync.WaitGroup
 	for number := range players {
 		all.Go(func() { tokens.play(int32(number + 1)) })
@@ -89,21 +129,4 @@ func main() {
 	all.Wait()
 	tokens.checkNoneLost()
 	blocks.checkNoneLost()
-	after := rseqcs.ReadStats()
-	if stalled && features.Mode != vcpu.Assigned && after.Aborts == before.Aborts {
-		g.fail("no section was aborted: this run has shown nothing")
-	}
-	fmt.Printf("churn: mode %v, %d rounds, highest id %d of %d, %d aborts, %d registrations, %d fallbacks", features.Mode, g.rounds.Load(),
-		g.maxID.Load(), vcpu.Max(), after.Aborts-before.Aborts, after.Registrations-before.Registrations, after.Fallbacks-before.Fallbacks)
-	for _, d := range disturbances {
-		fmt.Printf(", %s %d times", d.name, d.times)
-	}
-	fmt.Println()
-	for _, text := range g.failures {
-		fmt.Println("churn: FAILED:", text)
-	}
-	if len(g.failures) > 0 {
-		os.Exit(1)
-	}
-	fmt.Println("churn: nothing lost, nothing doubled")
 }

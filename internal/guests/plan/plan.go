@@ -17,6 +17,7 @@ const (
 const (
 	ModePrefix   = "GUEST-MODE "   // a Mode, printed by a job
 	JobPrefix    = "GUEST-JOB "    // a JobResult, after each job
+	NotePrefix   = "GUEST-NOTE "   // a figure, as a JSON string, for the reader of the table
 	ResultPrefix = "GUEST-RESULT " // the Result, last line of all
 )
 
