@@ -152,45 +152,50 @@ func (s *Stack) pushSlow(class int, object unsafe.Pointer) uintptr {
 // first, as one section, and returns how many.
 func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 	_ = s.classes[class]
-	array, count := hide(unsafe.SliceData(into)), uintptr(len(into))
-	n := run.popBatch(s.base, uintptr(class), array, count)
-	if n == 0 && count > 0 && isUnprepared() {
+	n := popInto(&run, s.base, class, into)
+	if n == 0 && len(into) > 0 && isUnprepared() {
 		o, base := s.here()
-		n = o.popBatch(base, uintptr(class), array, count)
+		n = popInto(o, base, class, into)
 	}
 	takeAll(into[:n])
-	return int(n)
+	return n
 }
 
 // PushBatch adds the objects to the class on this vCPU, in their order, as one
 // section. It returns how many there was room for.
 func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 	_ = s.classes[class]
-	from, count := hide(unsafe.SliceData(objects)), uintptr(len(objects))
 	if race.Enabled {
 		for _, object := range objects {
 			race.Give(object)
 		}
 	}
-	n := run.pushBatch(s.base, uintptr(class), from, count)
-	if n == 0 && count > 0 {
-		n = s.pushBatchSlow(class, from, count)
+	n := pushFrom(&run, s.base, class, objects)
+	if n == 0 && len(objects) > 0 {
+		n = s.pushBatchSlow(class, objects)
 	}
-	return int(n)
+	return n
 }
 
 // pushBatchSlow prepares the thread and the class, if need be.
-func (s *Stack) pushBatchSlow(class int, from unsafe.Pointer, count uintptr) uintptr {
-	n := uintptr(0)
+func (s *Stack) pushBatchSlow(class int, objects []unsafe.Pointer) (n int) {
 	again := isUnprepared()
 	o, base := s.here()
 	if again {
-		n = o.pushBatch(base, uintptr(class), from, count)
+		n = pushFrom(o, base, class, objects)
 	}
 	if n == 0 && s.setUp(o, base, class) {
-		n = o.pushBatch(base, uintptr(class), from, count)
+		n = pushFrom(o, base, class, objects)
 	}
 	return n
+}
+
+func popInto(o *operations, base unsafe.Pointer, class int, into []unsafe.Pointer) int {
+	return int(o.popBatch(base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(len(into))))
+}
+
+func pushFrom(o *operations, base unsafe.Pointer, class int, objects []unsafe.Pointer) int {
+	return int(o.pushBatch(base, uintptr(class), hide(unsafe.SliceData(objects)), uintptr(len(objects))))
 }
 
 // setUp writes the header of the class in the slab of this vCPU or P, and
@@ -313,7 +318,9 @@ func (s *Stack) Close() error {
 
 // hide keeps an array of the caller on its stack: the operations are called
 // through variables, of which the compiler must assume the worst. None of them
-// keeps the pointer.
+// keeps the pointer. Nobody else may either: what hide returns is an argument of the
+// very next call and nothing more, since the compiler may hold it as a number, which
+// is not corrected when a call in between moves the stack.
 //
 //go:nosplit
 func hide(array *unsafe.Pointer) unsafe.Pointer {
