@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func main() {
 	flag.StringVar(&o.cache, "cache", "", "cache folder of internal/guests")
 	flag.Parse()
 	o.match, o.skip = regexp.MustCompile(match), regexp.MustCompile(skip)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	alive, err := run(ctx, o)
 	if err != nil {
