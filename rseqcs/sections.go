@@ -70,8 +70,7 @@ import (
 //
 // Every register is the callee's in a Go call, and the caller has to store what
 // it needs afterwards. pop and push touch few of them, so they return their
-// other arguments as they are, the last one only for this: what the fast paths
-// of package alloc need later stays in registers.
+// other arguments as they are, the last one only for this (blocks.go, in parts).
 type operations struct {
 	pop       popFunc
 	push      pushFunc
