@@ -97,15 +97,19 @@ const (
 
 // AllocWait is Alloc that waits while a limit has no room, until ctx is done. Calls
 // that wait get their blocks in the order in which they came; a call of Alloc may
-// come first. The error wraps that of ctx and the last *LimitError, or is another
-// one of Alloc, which is returned at once, as is a limit below n bytes.
+// come first. The error wraps that of ctx and, if it was the call's turn, the last
+// *LimitError; or it is another one of Alloc, which is returned at once, as is a limit below n bytes.
 func (a *Allocator) AllocWait(ctx context.Context, n int) ([]byte, error) {
 	turn := a.waiting.enter()
 	defer a.waiting.leave(turn)
 	select {
 	case <-turn:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("alloc: %s: %d bytes: waiting for others: %w", a.name, n, ctx.Err())
+		select {
+		case <-turn: // one try, even so
+		default:
+			return nil, fmt.Errorf("alloc: %s: %d bytes: waiting for others: %w", a.name, n, ctx.Err())
+		}
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		b, err := a.Alloc(n)

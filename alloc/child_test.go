@@ -150,6 +150,13 @@ func TestAllocWait(t *testing.T) {
 	if _, err := a.AllocWait(short, 1000); !errors.Is(err, ErrLimit) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a short wait: %v", err)
 	}
+	over, cancelled := context.WithCancel(t.Context())
+	cancelled()
+	for range 20 { // of two ways that are open, select takes any
+		if _, err := a.AllocWait(over, 1000); !errors.Is(err, ErrLimit) || !errors.Is(err, context.Canceled) {
+			t.Fatalf("a wait that was over before it began: %v", err)
+		}
+	}
 	const waiters = 5
 	got := make(chan int)
 	var all sync.WaitGroup
