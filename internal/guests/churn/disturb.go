@@ -31,7 +31,9 @@ func (d *disturbance) run(g *game) {
 	for g.running() {
 		switch err := d.act(g); {
 		case err == nil:
-			d.times++
+			if d.times++; d.times == 1 {
+				g.awaited.Add(-1)
+			}
 		case !errors.Is(err, notNow):
 			g.fail("%s: %v", d.name, err)
 			return

@@ -41,6 +41,24 @@ func TestGamesNotice(t *testing.T) {
 	}
 }
 
+// TestGameWaitsForDisturbances: however slow the machine is, each happens, unless
+// it never does.
+func TestGameWaitsForDisturbances(t *testing.T) {
+	now := time.Now()
+	g := &game{end: now, latest: now.Add(time.Hour)}
+	g.awaited.Store(1)
+	late := &disturbance{name: "late", act: func(*game) error { return nil }}
+	if late.run(g); late.times != 1 || g.running() || len(g.failures) > 0 {
+		t.Errorf("it happened %d times, and the game goes on: %v, %q", late.times, g.running(), g.failures)
+	}
+	g = &game{end: now, latest: now.Add(50 * time.Millisecond)}
+	g.awaited.Store(1)
+	(&disturbance{name: "refused", act: func(*game) error { return notNow }}).run(g)
+	if g.running() || len(g.failures) != 1 {
+		t.Errorf("the game goes on: %v, %q", g.running(), g.failures)
+	}
+}
+
 // TestIDsAreCounted plays with ids that are made up.
 func TestIDsAreCounted(t *testing.T) {
 	g := &game{}
