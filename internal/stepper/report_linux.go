@@ -55,11 +55,29 @@ func (a *account) sum(inside bool) (instructions, stops, aborted, right int) {
 	return
 }
 
-func (a *account) String() string {
+// tally is what comes out of one or more accounts: of the instructions at which
+// the kernel must abort, and of the others.
+type tally struct {
+	inside, stops, aborted, right   int
+	outside, outAborted, rightThere int
+}
+
+func (t *tally) add(a *account) {
 	in, stops, aborted, right := a.sum(true)
 	out, _, outAborted, outRight := a.sum(false)
-	return fmt.Sprintf("%-11s %-10s %3d instructions, %3d aborted, %3d right (%3d stops); outside %3d, %d aborted, %3d right",
-		a.section.Name, a.how, in, aborted, right, stops, out, outAborted, outRight)
+	t.inside, t.stops, t.aborted, t.right = t.inside+in, t.stops+stops, t.aborted+aborted, t.right+right
+	t.outside, t.outAborted, t.rightThere = t.outside+out, t.outAborted+outAborted, t.rightThere+outRight
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%3d instructions, %3d aborted, %3d right (%3d stops); outside %3d, %d aborted, %3d right",
+		t.inside, t.aborted, t.right, t.stops, t.outside, t.outAborted, t.rightThere)
+}
+
+func (a *account) String() string {
+	var t tally
+	t.add(a)
+	return fmt.Sprintf("%-11s %-10s %v", a.section.Name, a.how, &t)
 }
 
 // maxFaults is how many faults of a section are printed in full.

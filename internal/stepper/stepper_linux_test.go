@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,22 @@ func step(t *testing.T, path string, flags ...string) (report string, right bool
 	return string(output), err == nil
 }
 
+var totalText = regexp.MustCompile(`in mode \S+ by \S+: +(\d+) instructions, +(\d+) aborted, +(\d+) right`)
+
+// TestWaysOf: a name selects one way to interrupt, and a wrong one none.
+func TestWaysOf(t *testing.T) {
+	all, err := waysOf("")
+	if err != nil || len(all) != int(interruptionCount) {
+		t.Errorf("%v, %v", all, err)
+	}
+	if one, err := waysOf("intrusion"); err != nil || len(one) != 1 || one[0] != intrusion {
+		t.Errorf("intrusion: %v, %v", one, err)
+	}
+	if _, err := waysOf("intrusions"); err == nil {
+		t.Error("an unknown name must be an error")
+	}
+}
+
 // TestEveryInstruction runs the program on areas of ours and on those of libc.
 func TestEveryInstruction(t *testing.T) {
 	for _, way := range []struct{ name, cgo, owner string }{{"static", "0", "self"}, {"cgo", "1", "libc"}} {
@@ -57,6 +74,15 @@ func TestEveryInstruction(t *testing.T) {
 			}
 			for _, mode := range []string{"mm_cid", "cpu_id"} {
 				stepped := strings.Contains(report, mode+", areas of "+way.owner)
+				if totals := totalText.FindAllStringSubmatch(report, -1); stepped && len(totals) == 0 {
+					t.Error("the report has no total")
+				} else {
+					for _, total := range totals {
+						if total[1] != total[2] || total[1] != total[3] {
+							t.Errorf("the totals differ: %q", total[0])
+						}
+					}
+				}
 				if said := strings.Contains(report, mode+" does not run here"); stepped == said {
 					t.Errorf("%s with areas of %s: stepped %v", mode, way.owner, stepped)
 				}
