@@ -22,6 +22,8 @@ type console struct {
 	troubles  []string     // lines in which the kernel says that it is broken
 	malformed []string     // lines for the runner that it could not read
 	notes     []string     // figures that jobs want to be seen
+	figures   figures
+	faults    faults
 }
 
 // kernelTroubles mark a line in which the kernel reports a fault of its own.
@@ -70,6 +72,8 @@ func follow(text io.Reader, job func(plan.JobResult)) console {
 
 func (c *console) line(line string, job func(plan.JobResult)) {
 	c.result = nil
+	c.figures.line(line)
+	c.faults.line(line)
 	read := func(prefix string, value any) bool {
 		text, ok := strings.CutPrefix(line, prefix)
 		if !ok {
@@ -91,6 +95,7 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 			c.mode = &mode
 		}
 	case read(plan.JobPrefix, &one):
+		c.faults.end(one)
 		job(one)
 	case read(plan.NotePrefix, &note):
 		c.notes = append(c.notes, note)

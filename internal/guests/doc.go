@@ -36,7 +36,7 @@
 //	FILE          a static executable; it runs on the rows of its architecture
 //
 // With "on=PATTERN" before the program a job is for the rows of that name alone,
-// with "on=!PATTERN" for all others.
+// with "on=!PATTERN" for all others; commas separate several patterns.
 //
 // With test[TAGS]:FOLDER and cmd[TAGS]:FOLDER it is built with build tags. A job
 // finds the mode that its row expects in VCPUALLOC_EXPECT_MODE, unless it caps

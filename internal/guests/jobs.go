@@ -33,14 +33,21 @@ type jobSpec struct {
 	path      string // file or folder, on this machine
 	arguments []string
 	env       []string
-	on        string // pattern of the rows it is for, "!" before it for the others; empty: all
+	on        []string // patterns of the rows it is for, "!" before the first for the others; empty: all
 }
 
 // isFor reports whether the job is to run on a row.
 func (s jobSpec) isFor(row Row) bool {
-	pattern, others := strings.CutPrefix(s.on, "!")
-	matches, _ := path.Match(pattern, row.Name) // parseJob has checked the pattern
-	return s.on == "" || matches != others
+	if len(s.on) == 0 {
+		return true
+	}
+	first, others := strings.CutPrefix(s.on[0], "!")
+	for _, pattern := range append([]string{first}, s.on[1:]...) {
+		if ok, _ := path.Match(pattern, row.Name); ok { // parseJob has checked the pattern
+			return !others
+		}
+	}
+	return others
 }
 
 //go:embed jobs.txt
@@ -86,15 +93,17 @@ func parseJob(text string) (jobSpec, error) {
 	spec := jobSpec{name: text}
 	words := strings.Fields(text)
 	for len(words) > 0 && strings.Contains(words[0], "=") {
-		if pattern, ok := strings.CutPrefix(words[0], "on="); ok {
-			spec.on = pattern
+		if patterns, ok := strings.CutPrefix(words[0], "on="); ok {
+			spec.on = strings.Split(patterns, ",")
 		} else {
 			spec.env = append(spec.env, words[0])
 		}
 		words = words[1:]
 	}
-	if _, err := path.Match(strings.TrimPrefix(spec.on, "!"), ""); err != nil {
-		return jobSpec{}, fmt.Errorf("job %q: %w", text, err)
+	for _, pattern := range spec.on {
+		if _, err := path.Match(strings.TrimPrefix(pattern, "!"), ""); err != nil {
+			return jobSpec{}, fmt.Errorf("job %q: %w", text, err)
+		}
 	}
 	if len(words) == 0 {
 		return jobSpec{}, fmt.Errorf("job %q has no program", text)

@@ -79,6 +79,8 @@ func TestJobIsForRows(t *testing.T) {
 		"on=arm64-* x":            "arm64-6.1 arm64-7.3-numa",
 		"A=1 on=!*-numa B=2 x":    "amd64-6.1 arm64-6.1",
 		"on=amd64-6.1 x on=never": "amd64-6.1",
+		"on=amd64-6.1,*-numa x":   "amd64-6.1 arm64-7.3-numa",
+		"on=!amd64-6.1,*-numa x":  "arm64-6.1",
 	} {
 		spec, err := parseJob(text)
 		var names []string
@@ -91,7 +93,9 @@ func TestJobIsForRows(t *testing.T) {
 			t.Errorf("job %q runs on %q, %v; want %q", text, got, err, want)
 		}
 	}
-	if _, err := parseJob("on=[ x"); err == nil {
-		t.Error("a pattern that cannot be read must be an error")
+	for _, text := range []string{"on=[ x", "on=a,[ x"} {
+		if _, err := parseJob(text); err == nil {
+			t.Errorf("%q: a pattern that cannot be read must be an error", text)
+		}
 	}
 }

@@ -65,7 +65,7 @@ func judge(row Row, seen console, status, jobs int) []string {
 	}
 	for _, job := range got.Jobs {
 		if !good(job) {
-			surprise("job %q: %s", job.Name, describe(job))
+			surprise("%s", strings.Join(append([]string{fmt.Sprintf("job %q: %s", job.Name, describe(job))}, seen.faults.of[job.Name]...), "\n"))
 		}
 	}
 	return surprises
@@ -99,11 +99,13 @@ func describe(job plan.JobResult) string {
 }
 
 // report prints the table, then every surprise, and returns the number of rows
-// that had one.
+// that had one. "aborts" is what the tests have counted; "instructions" says at
+// how many the stepper was, at how many of them the section was aborted, and at
+// how many it came out right.
 func report(out io.Writer, outcomes []outcome) int {
 	bad := 0
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "row\tkernel\tpage\tcpus\tfeatures\tmode\treason\tjobs\tseconds\tverdict")
+	fmt.Fprintln(table, "row\tkernel\tpage\tcpus\tfeatures\tmode\treason\tjobs\taborts\tinstructions\tseconds\tverdict")
 	for _, one := range outcomes {
 		verdict := "ok"
 		if len(one.surprises) > 0 {
@@ -127,13 +129,29 @@ func report(out io.Writer, outcomes []outcome) int {
 			fmt.Fprintf(out, "  - %s\n", strings.ReplaceAll(text, "\n", "\n    "))
 		}
 		fmt.Fprintf(out, "  log: %s\n", one.log)
+		for _, command := range one.again() {
+			fmt.Fprintf(out, "  alone: %s\n", command)
+		}
 	}
 	return bad
 }
 
+// again returns the commands that run what has failed, and nothing else.
+func (o outcome) again() (commands []string) {
+	if o.console.result == nil {
+		return []string{"go run ./internal/guests -row " + o.row.Name}
+	}
+	for _, job := range o.console.result.Jobs {
+		if !good(job) {
+			commands = append(commands, fmt.Sprintf("go run ./internal/guests -row %s '%s'", o.row.Name, job.Name))
+		}
+	}
+	return commands
+}
+
 // cells are the columns that come from the guest.
 func cells(seen console) []string {
-	kernel, page, cpus, jobs := "-", "-", "-", "-"
+	kernel, page, cpus, jobs, aborts := "-", "-", "-", "-", "-"
 	if got := seen.result; got != nil {
 		passed := 0
 		for _, job := range got.Jobs {
@@ -142,16 +160,16 @@ func cells(seen console) []string {
 			}
 		}
 		kernel, page = got.Kernel, fmt.Sprint(got.PageSize)
-		cpus, jobs = fmt.Sprint(got.CPUs), fmt.Sprintf("%d/%d", passed, len(got.Jobs))
+		cpus, jobs, aborts = fmt.Sprint(got.CPUs), fmt.Sprintf("%d/%d", passed, len(got.Jobs)), fmt.Sprint(seen.figures.aborts)
 	}
 	features, mode, reason := "-", "-", ""
 	if got := seen.mode; got != nil {
 		features = fmt.Sprintf("%d/%d", got.KernelSize, got.KernelAlign)
 		mode, reason = got.Mode, got.Reason
 	}
-	const enough = 60
+	const enough = 40
 	if len(reason) > enough {
 		reason = reason[:enough] + "…"
 	}
-	return []string{kernel, page, cpus, features, mode, reason, jobs}
+	return []string{kernel, page, cpus, features, mode, reason, jobs, aborts, seen.figures.stepped.String()}
 }

@@ -39,7 +39,8 @@ func TestJudge(t *testing.T) {
 		{`[{"Name":"one","Status":0}]`, `[]`, "0 jobs ran"},
 		{`[{"Name":"one","Status":0}]`, `[{"Name":"one","Status":2}]`, `job "one": FAILED with status 2`},
 		{`[{"Name":"one","Status":0}]`, `[{"Name":"one","Status":0,"Error":"late"}]`, "late"},
-		{`"Mode":"cpu_id"`, `"Mode":"mm_cid"`, "mode is mm_cid"},
+		{`"Mode":"cpu_id"`, `"Mode":"mm_cid"`, "mode is mm_cid"}, // better than expected
+		{`"Mode":"cpu_id"`, `"Mode":"assigned"`, "mode is assigned"},
 		{"mm_cid ends", "no reason", "should say"},
 		{"GUEST-MODE", "GUEST-MOOD", "no job told"},
 		{"GUEST-RESULT", "GUEST-RESULTS", "last line"},

@@ -15,7 +15,8 @@
 //	host        the C program around it, whose threads take half of the turns
 //	plugin      the same as a plugin
 //	pluginhost  the program that loads it
-//	deny        runs a program under a filter that refuses system calls
+//	filter      seccomp filters that refuse system calls
+//	deny        runs a program under one
 //
 // The guards of guards_linux_test.go are what this module leans on outside of any
 // promise. Each is made to fail by an edit of the source, for one build.
