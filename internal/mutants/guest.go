@@ -34,69 +34,88 @@ type guestJob struct {
 	death  death
 }
 
-// huntInGuest builds the tests with each mutant and runs all of them in a few
-// guests.
+// huntInGuest tries all mutants in guests: first each with its best killer, then
+// those that are alive with the next one, and so on.
 func (r *runner) huntInGuest(ctx context.Context, mutants []mutant) ([]fate, error) {
-	began := time.Now()
 	fates := make([]fate, len(mutants))
-	var jobs []*guestJob
-	sound := make(map[string]bool)
 	for i, m := range mutants {
 		fates[i].mutant = m
-		for _, name := range m.killers {
-			if !killers[name].cgo {
-				jobs = append(jobs, &guestJob{mutant: i, killer: name})
-				if !sound[name] {
-					sound[name] = true
-					jobs = append(jobs, &guestJob{mutant: -1, killer: name})
-				}
+		texts, at, err := m.change(r.root)
+		if err != nil {
+			return nil, err
+		}
+		fates[i].at, fates[i].texts = at, texts
+	}
+	sound := make(map[string]bool)
+	for round := 0; ; round++ {
+		var jobs []*guestJob
+		more := false
+		for i, f := range fates {
+			if f.death.killed || round >= len(f.mutant.killers) {
+				continue
 			}
+			more = true
+			name := f.mutant.killers[round]
+			if killers[name].cgo || killers[name].program {
+				continue
+			}
+			jobs = append(jobs, &guestJob{mutant: i, killer: name})
+			if !sound[name] {
+				sound[name] = true
+				jobs = append(jobs, &guestJob{mutant: -1, killer: name})
+			}
+		}
+		if !more {
+			break
+		}
+		if err := r.guestRound(ctx, jobs, fates); err != nil {
+			return nil, err
 		}
 	}
+	for i := range fates {
+		r.tell(fates[i])
+	}
+	return fates, nil
+}
+
+// guestRound builds the jobs, runs them in a few guests, and notes the fates.
+func (r *runner) guestRound(ctx context.Context, jobs []*guestJob, fates []fate) error {
+	began := time.Now()
 	err := r.parallelly(len(jobs), func(i int) error {
-		job := jobs[i]
 		var texts map[string]string
-		if job.mutant >= 0 {
-			var err error
-			if texts, fates[job.mutant].at, err = mutants[job.mutant].change(r.root); err != nil {
-				return err
-			}
+		if jobs[i].mutant >= 0 {
+			texts = fates[jobs[i].mutant].texts
 		}
-		return job.build(ctx, r, i, texts)
+		return jobs[i].build(ctx, r, texts)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.progress("%d test programs for %s are built, %.0f s", len(jobs), guestArch, time.Since(began).Seconds())
 	for from := 0; from < len(jobs); from += perBoot {
 		if err := r.boot(ctx, jobs[from:min(from+perBoot, len(jobs))]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, job := range jobs {
 		switch {
 		case job.result == nil:
-			return nil, fmt.Errorf("the guest has not run %s", job.text)
+			return fmt.Errorf("the guest has not run %s", job.text)
 		case job.mutant < 0 && job.death.killed:
-			return nil, fmt.Errorf("%s fails in the guest in the sources as they are:\n%s", job.killer, job.death.output)
+			return fmt.Errorf("%s fails in the guest in the sources as they are:\n%s", job.killer, job.death.output)
 		case job.mutant >= 0:
 			f := &fates[job.mutant]
 			f.took += time.Duration(job.result.Seconds * float64(time.Second))
-			if !f.death.killed {
-				f.death = job.death
-			}
+			f.death = job.death
 		}
 	}
-	for _, f := range fates {
-		r.tell(f)
-	}
-	return fates, nil
+	return nil
 }
 
 // build builds the test program.
-func (j *guestJob) build(ctx context.Context, r *runner, index int, texts map[string]string) error {
-	folder := filepath.Join(r.folder, fmt.Sprint("guest", index))
-	if err := os.Mkdir(folder, 0o700); err != nil {
+func (j *guestJob) build(ctx context.Context, r *runner, texts map[string]string) error {
+	folder, err := os.MkdirTemp(r.folder, "guest")
+	if err != nil {
 		return err
 	}
 	k := killers[j.killer]

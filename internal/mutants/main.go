@@ -71,6 +71,7 @@ type runner struct {
 type fate struct {
 	mutant mutant
 	at     place
+	texts  map[string]string // of the changed files, for a guest
 	death  death
 	took   time.Duration
 	err    error
