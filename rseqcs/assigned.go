@@ -86,12 +86,14 @@ func popAssigned(base unsafe.Pointer, class, carried uintptr) (object unsafe.Poi
 }
 
 func pushAssigned(base unsafe.Pointer, class uintptr, object, carried unsafe.Pointer) (outcome, _ uintptr, _, _ unsafe.Pointer) {
-	outcome = full
+	outcome = unserved
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
 		current := h.current
 		switch {
+		case current == 0:
 		case current >= h.end:
+			outcome = full
 		case *newest(slab, current) == object:
 			outcome = duplicate
 		default:
@@ -122,15 +124,17 @@ func popBatchAssigned(base unsafe.Pointer, class uintptr, into unsafe.Pointer, c
 	return n
 }
 
-func pushBatchAssigned(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) (n uintptr) {
+func pushBatchAssigned(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr {
+	n := uintptr(unserved)
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
-		current, end := h.current, h.end
-		for ; n < count && current < end; n++ {
-			*slotAt(slab, current) = *element(from, n)
-			current += slotSize
+		if current, end := h.current, h.end; current != 0 {
+			for n = 0; n < count && current < end; n++ {
+				*slotAt(slab, current) = *element(from, n)
+				current += slotSize
+			}
+			h.current = current
 		}
-		h.current = current
 	}
 	procpin.Unpin()
 	return n

@@ -28,7 +28,7 @@ func BenchmarkPair(b *testing.B) {
 				if p == nil { // another vCPU than the last time
 					p = object
 				}
-				if outcome, _, _, _ := o.push(base, 0, p, nil); outcome == full {
+				if outcome, _, _, _ := o.push(base, 0, p, nil); outcome == unserved {
 					stack.setUp(&o, base, 0)
 				}
 			}

@@ -29,6 +29,9 @@ func TestDrainTakesAll(t *testing.T) {
 		if len(batch) == 0 || len(batch) > drainBatch {
 			t.Errorf("a batch of %d", len(batch))
 		}
+		if outcome, n := stack.Push(0, batch[0]), stack.PushBatch(0, batch); outcome != Full || n != 0 {
+			t.Errorf("while it is drained: push %d, and %d at once", outcome, n)
+		}
 		for _, object := range batch {
 			index := (uintptr(object) - base) / unsafe.Sizeof(token{})
 			if class(int(index)) != got || seen[index] {

@@ -67,7 +67,7 @@ func checkWithoutASlab(t *testing.T, o operations) {
 	pushed := o.pushBatch(stack.ps, 0, unsafe.Pointer(array), 2)
 	header := o.setHeader(stack.ps, 1, nil, 1)
 	added := o.add(unsafe.Pointer(&cells[1]), 1)
-	if object != nil || outcome != full || popped != 0 || pushed != 0 || header != kept || added != kept {
+	if object != nil || outcome != unserved || popped != 0 || pushed != unserved || header != kept || added != kept {
 		t.Errorf("on a P without a slab: pop %p, push %d, popBatch %d, pushBatch %d, setHeader %d, add %d",
 			object, outcome, popped, pushed, header, added)
 	}

@@ -38,6 +38,12 @@ const (
 	// storm of signals cannot hold it up for ever.
 	maxRestarts = 100
 
+	// pushTries is how often Push and PushBatch set a class up and then find again
+	// that they are not served. That happens once when the thread has moved in
+	// between to where the class is not set up either, and every time while the
+	// Stack is being drained.
+	pushTries = 10
+
 	// minPs is for how many Ps there is a slab at least, so that GOMAXPROCS can be
 	// raised later. A P beyond them works without one.
 	minPs = 64
@@ -46,8 +52,12 @@ const (
 // Results of push.
 const (
 	pushed = iota
-	full
+	full   // a header that is set up has no room
 	duplicate
+
+	// unserved, of pushBatch too, says nothing about the room: the section has found
+	// no slab or no header that is set up, or has given up.
+	unserved = 1 << 31
 )
 
 // The index of a P is its first word (internal/procpin, Place).

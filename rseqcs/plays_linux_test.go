@@ -190,7 +190,7 @@ var plays = map[string]play{
 		return object
 	}, func(_ *game, s *slabState) any { return s.take() }, false},
 
-	"push": {pushSection, uintptr(full), func(g *game) any {
+	"push": {pushSection, uintptr(unserved), func(g *game) any {
 		g.brought = g.own[:1]
 		outcome, _, _, _ := g.o.push(g.base, fullClass, g.own[0], nil)
 		if outcome != pushed {
@@ -209,10 +209,10 @@ var plays = map[string]play{
 		return fmt.Sprint(g.kept)
 	}, func(_ *game, s *slabState) any { return fmt.Sprint([]unsafe.Pointer{s.take(), s.take()}) }, false},
 
-	"pushBatch": {pushBatchSection, uintptr(0), func(g *game) any {
+	"pushBatch": {pushBatchSection, uintptr(unserved), func(g *game) any {
 		g.brought = g.own[:]
 		n := g.o.pushBatch(g.base, fullClass, unsafe.Pointer(&g.own), uintptr(len(g.own)))
-		g.kept = g.own[n:]
+		g.kept = g.own[n&^unserved:]
 		return n
 	}, func(g *game, s *slabState) any {
 		s.objects = append(slices.Clone(s.objects), g.own[:]...)

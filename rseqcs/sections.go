@@ -10,8 +10,8 @@ import (
 // The operations, for all architectures. slab stands for base + id<<slabShift
 // with the id read inside the section, and header for the header of the class
 // in it. Every one returns as for "nothing there" when the thread has no id, or
-// none below the number of ids, or was aborted maxRestarts times; alloc and free
-// go the slow way at once when they were aborted.
+// none below the number of ids, or was aborted maxRestarts times, those of push with
+// unserved; alloc and free go the slow way at once when they were aborted.
 //
 //	pop(base, class):
 //	    object := slab[header.current - 8]
@@ -20,6 +20,7 @@ import (
 //	    return object
 //
 //	push(base, class, object):
+//	    if header.current == 0 { return unserved }   // in the code behind the next test
 //	    if header.current >= header.end { return full }
 //	    if slab[header.current - 8] == object { return duplicate }
 //	    slab[header.current] = object
@@ -37,6 +38,7 @@ import (
 //
 //	pushBatch(base, class, from, count):
 //	    current, n := header.current, 0
+//	    if current == 0 { return unserved }
 //	    for n < count && current < header.end {
 //	        slab[current] = from[n]
 //	        current += 8; n++

@@ -90,13 +90,13 @@ committed:
 	RET
 	LEAVE(0)
 
-// pushFunc: adds an object to the class; returns pushed, full or duplicate.
+// pushFunc: adds an object to the class; returns pushed, full, duplicate or unserved.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	ENTER(PUSH_DESCRIPTOR, const_slabShift, const_pushSection)
 	// Room, and not the newest object once more.
 	MOVL (R9)(BX*8), R11
 	CMPL R11, 4(R9)(BX*8)
-	JCC  none
+	JCC  noRoom
 	POINT(4)
 	CMPQ CX, -8(R9)(R11*1)
 	JEQ  duplicate
@@ -112,7 +112,12 @@ committed:
 duplicate:
 	MOVL $const_duplicate, AX
 	RET
-	LEAVE(const_full)
+noRoom:
+	TESTL R11, R11 // no header
+	JEQ   none
+	MOVL  $const_full, AX
+	RET
+	LEAVE(const_unserved)
 
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
@@ -141,11 +146,13 @@ committed:
 	LEAVE(0)
 
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
-// Adds up to count objects of an array, in its order; returns how many.
+// Adds up to count objects of an array, in its order; returns how many, or unserved.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift, const_pushBatchSection)
-	MOVL (R9)(BX*8), R11
-	XORL R12, R12
+	MOVL  (R9)(BX*8), R11
+	TESTL R11, R11 // no header
+	JEQ   none
+	XORL  R12, R12
 next:
 	POINT(4)
 	CMPQ R12, DI
@@ -164,7 +171,7 @@ committed:
 	POINT(9)
 	MOVQ R12, AX
 	RET
-	LEAVE(0)
+	LEAVE(const_unserved)
 
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.

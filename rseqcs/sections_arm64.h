@@ -104,7 +104,7 @@ committed:
 	RET
 	LEAVE(0)
 
-// pushFunc: adds an object to the class; returns pushed, full or duplicate.
+// pushFunc: adds an object to the class; returns pushed, full, duplicate or unserved.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	ENTER(PUSH_DESCRIPTOR, const_slabShift, const_pushSection)
 	ADD   R1<<3, R6, R11
@@ -112,7 +112,7 @@ TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVWU (R11), R7
 	MOVWU 4(R11), R5
 	CMPW  R5, R7
-	BHS   none
+	BHS   noRoom
 	POINT(4)
 	ADD   R7, R6, R10
 	MOVD  -8(R10), R8
@@ -130,7 +130,11 @@ committed:
 duplicate:
 	MOVD  $const_duplicate, R0
 	RET
-	LEAVE(const_full)
+noRoom:
+	CBZW  R7, none // no header
+	MOVD  $const_full, R0
+	RET
+	LEAVE(const_unserved)
 
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
@@ -160,11 +164,12 @@ committed:
 	LEAVE(0)
 
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
-// Adds up to count objects of an array, in its order; returns how many.
+// Adds up to count objects of an array, in its order; returns how many, or unserved.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift, const_pushBatchSection)
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
+	CBZW  R7, none // no header
 	MOVD  ZR, R8
 next:
 	POINT(4)
@@ -185,7 +190,7 @@ committed:
 	POINT(9)
 	MOVD  R8, R0
 	RET
-	LEAVE(0)
+	LEAVE(const_unserved)
 
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.

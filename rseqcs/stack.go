@@ -48,7 +48,7 @@ type Outcome uintptr
 
 const (
 	Pushed    Outcome = pushed
-	Full      Outcome = full      // the stack of this vCPU has no room
+	Full      Outcome = full      // the stack of this vCPU has no room, or is being drained
 	Duplicate Outcome = duplicate // the object is the newest one already
 )
 
@@ -121,31 +121,32 @@ func (s *Stack) Pop(class int) unsafe.Pointer {
 	return object
 }
 
-// Push adds an object to the class on this vCPU. object must not be nil.
+// Push adds an object to the class on this vCPU. object must not be nil. Where there
+// is room it says Full in two cases: while the Stack is being drained, and when the
+// thread was interrupted some hundred times in a row.
 func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
 	_ = s.classes[class]
 	if race.Enabled {
 		race.Give(object)
 	}
 	result, _, _, _ := run.push(s.base, uintptr(class), object, nil)
-	if result == full {
+	if result == unserved {
 		result = s.pushSlow(class, object)
 	}
 	return Outcome(result)
 }
 
-// pushSlow prepares the thread and the class, if need be.
+// pushSlow prepares the thread and the class. Whether setUp had to do anything does
+// not matter: another thread may have done it meanwhile.
 func (s *Stack) pushSlow(class int, object unsafe.Pointer) uintptr {
-	result := uintptr(full)
-	again := isUnprepared()
-	o, base := s.here()
-	if again {
-		result, _, _, _ = o.push(base, uintptr(class), object, nil)
+	for range pushTries {
+		o, base := s.here()
+		s.setUp(o, base, class)
+		if result, _, _, _ := o.push(base, uintptr(class), object, nil); result != unserved {
+			return result
+		}
 	}
-	if result == full && s.setUp(o, base, class) {
-		result, _, _, _ = o.push(base, uintptr(class), object, nil)
-	}
-	return result
+	return full
 }
 
 // PopBatch removes up to len(into) objects of the class on this vCPU, newest
@@ -162,7 +163,8 @@ func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 }
 
 // PushBatch adds the objects to the class on this vCPU, in their order, as one
-// section. It returns how many there was room for.
+// section. It returns how many there was room for; Push says when it may be none
+// although there is room.
 func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 	_ = s.classes[class]
 	if race.Enabled {
@@ -171,38 +173,37 @@ func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 		}
 	}
 	n := pushFrom(&run, s.base, class, objects)
-	if n == 0 && len(objects) > 0 {
+	if n == unserved {
 		n = s.pushBatchSlow(class, objects)
 	}
-	return n
+	return int(n)
 }
 
-// pushBatchSlow prepares the thread and the class, if need be.
-func (s *Stack) pushBatchSlow(class int, objects []unsafe.Pointer) (n int) {
-	again := isUnprepared()
-	o, base := s.here()
-	if again {
-		n = pushFrom(o, base, class, objects)
+// pushBatchSlow prepares the thread and the class, as pushSlow does.
+func (s *Stack) pushBatchSlow(class int, objects []unsafe.Pointer) uintptr {
+	for range pushTries {
+		o, base := s.here()
+		s.setUp(o, base, class)
+		if n := pushFrom(o, base, class, objects); n != unserved {
+			return n
+		}
 	}
-	if n == 0 && s.setUp(o, base, class) {
-		n = pushFrom(o, base, class, objects)
-	}
-	return n
+	return 0
 }
 
 func popInto(o *operations, base unsafe.Pointer, class int, into []unsafe.Pointer) int {
 	return int(o.popBatch(base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(len(into))))
 }
 
-func pushFrom(o *operations, base unsafe.Pointer, class int, objects []unsafe.Pointer) int {
-	return int(o.pushBatch(base, uintptr(class), hide(unsafe.SliceData(objects)), uintptr(len(objects))))
+func pushFrom(o *operations, base unsafe.Pointer, class int, objects []unsafe.Pointer) uintptr {
+	return o.pushBatch(base, uintptr(class), hide(unsafe.SliceData(objects)), uintptr(len(objects)))
 }
 
-// setUp writes the header of the class in the slab of this vCPU or P, and
-// reports whether it was missing.
-func (s *Stack) setUp(o *operations, base unsafe.Pointer, class int) bool {
+// setUp writes the header of the class in the slab of this vCPU or P, if it is
+// missing.
+func (s *Stack) setUp(o *operations, base unsafe.Pointer, class int) {
 	c := s.classes[class]
-	return o.setHeader(base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32) == stored
+	o.setHeader(base, uintptr(class), nil, uint64(c.begin)|uint64(c.first)<<32)
 }
 
 // takeAll tells the race detector that the caller has the objects.

@@ -71,18 +71,68 @@ func TestUnregisteredThread(t *testing.T) {
 	<-done
 }
 
+// TestArrayMovesUnregistered is TestArrayMoves for PopBatch, which works twice only
+// on a thread that was not prepared.
+func TestArrayMovesUnregistered(t *testing.T) {
+	before := replaceRun(t)
+	if !sections {
+		return // all threads are prepared
+	}
+	stack, err := NewStack("array", []Capacity{{4, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	calls, last := 0, uintptr(0)
+	run.popBatch = func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr {
+		deepen(400)
+		calls++
+		return before.popBatch(base, class, into, count)
+	}
+	beforePinned := pinned
+	pinned.popBatch = func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr {
+		last = uintptr(into)
+		calls++
+		return beforePinned.popBatch(base, class, into, count)
+	}
+	done := make(chan struct{})
+	go func() { // with a stack that is still small
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends
+		if !rseq.EnsureThread() {
+			t.Error("the thread cannot register")
+			return
+		}
+		unregister(t)
+		object := unsafe.Pointer(new(token))
+		stack.Push(0, object)
+		var array [2]unsafe.Pointer
+		at := uintptr(unsafe.Pointer(&array))
+		n := stack.PopBatch(0, array[:])
+		now := uintptr(unsafe.Pointer(&array))
+		if calls != 2 || at == now {
+			t.Errorf("%d calls, the array was at %#x and is at %#x", calls, at, now)
+		}
+		// The goroutine may have another P now than at its push.
+		if last != now || n == 1 && array[0] != object {
+			t.Errorf("PopBatch wrote %d objects at %#x, the array is at %#x and holds %p", n, last, now, array[0])
+		}
+	}()
+	<-done
+}
+
 func checkUnregistered(t *testing.T, stack *Stack) {
 	object, array := unsafe.Pointer(new(token)), new([2]unsafe.Pointer)
 	if got, _, _ := run.pop(stack.base, 0, 0); got != nil {
 		t.Errorf("popped %p", got)
 	}
-	if got, _, _, _ := run.push(stack.base, 0, object, nil); got != full {
+	if got, _, _, _ := run.push(stack.base, 0, object, nil); got != unserved {
 		t.Errorf("pushed: %d", got)
 	}
 	if n := run.popBatch(stack.base, 0, unsafe.Pointer(array), 2); n != 0 {
 		t.Errorf("popped %d", n)
 	}
-	if n := run.pushBatch(stack.base, 0, unsafe.Pointer(array), 2); n != 0 {
+	if n := run.pushBatch(stack.base, 0, unsafe.Pointer(array), 2); n != unserved {
 		t.Errorf("pushed %d", n)
 	}
 	if run.setHeader(stack.base, 1, nil, 1) != kept {

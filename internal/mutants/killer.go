@@ -49,7 +49,7 @@ var killers = map[string]killer{
 
 	// The operations against models, and what needs no interruption.
 	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
-	"small":     {folder: "rseqcs", run: "Counter|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses"},
+	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|ArrayMoves"},
 	"model-cgo": {folder: "rseqcs", run: "LIFO|Blocks|Unregistered", cgo: true},
 
 	"rseqcs":         {folder: "rseqcs", args: []string{"-stress=1s"}},
