@@ -8,6 +8,11 @@ SOAK    ?= 10m
 # Go releases that "make toolchains" builds with, besides the one that runs it:
 # go1.25 is its newest patch. The go command downloads them; empty for none.
 TOOLCHAINS ?= go1.25 go1.27
+# The Debian mirror that kernels and QEMU come from; empty for that of this
+# machine's apt.
+MIRROR  ?=
+GUESTS  := run ./internal/guests $(if $(MIRROR),-mirror $(MIRROR))
+
 # Without internal/modes, which chooses how its programs are built by itself.
 CORE    := ./vcpu ./rseqcs ./arena ./alloc $(addprefix ./internal/,osmem procpin regcall rseq seccomp)
 HEAPS   := ./rseqcs ./arena ./alloc
@@ -99,16 +104,18 @@ stepper: ## interrupt every instruction of every section, and report
 	$(CGO) $(GO) run ./internal/stepper
 
 test-kernels: ## the tests on other kernels, in QEMU
-	$(GO) run ./internal/guests
+	$(GO) $(GUESTS)
 
 # One old and one new kernel of each architecture, and what can go wrong there first.
 test-kernels-few: ## the most important of them on four kernels
-	$(GO) run ./internal/guests -row 'amd64-5.10 amd64-7.3 arm64-5.10 arm64-7.3' \
+	$(GO) $(GUESTS) -row 'amd64-5.10 amd64-7.3 arm64-5.10 arm64-7.3' \
 		'test:./vcpu -test.run=Probe|SelfTest' \
 		'test:./rseqcs -test.run=StackConserves -stress=1s' \
 		'test[vcpualloc_stalled]:./rseqcs -test.run=StackConserves -stress=1s' \
 		'test:./alloc -test.run=OneOwner -stress=1s' \
-		'VCPUALLOC_MODE=assigned test:./alloc -test.run=OneOwner -stress=1s'
+		'VCPUALLOC_MODE=assigned test:./alloc -test.run=OneOwner -stress=1s' \
+		'on=*-7.3 cmd[vcpualloc_stalled]:./internal/guests/churn -time=4s -offline -cpuset' \
+		'on=*-5.10 cmd:./internal/guests/tiers'
 
 golden: ## write the instruction counts of the fast paths anew
 	$(GO) test ./internal/golden -count=1 -update

@@ -22,6 +22,8 @@ type archive struct {
 	mirror string
 }
 
+const sourcesList = "sources.list" // in the archive's folder
+
 // emptyStatus is the status file, in the archive's folder, of a machine on which
 // nothing is installed.
 const emptyStatus = "status"
@@ -40,19 +42,36 @@ func (a *archive) open(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(a.folder, emptyStatus), nil, 0o644); err != nil {
 		return err
 	}
-	var sources strings.Builder
+	if err := os.WriteFile(filepath.Join(a.folder, sourcesList), []byte(a.sources()), 0o600); err != nil {
+		return err
+	}
+	if _, err := a.run(ctx, "apt-get", "update", "--error-on=any"); err != nil {
+		return fmt.Errorf("the package lists for %s cannot be fetched from %s: %w\n%s", a.arch, a.mirror, err, mirrorAdvice)
+	}
+	return nil
+}
+
+// mirrorAdvice is for whoever has no network, or a mirror that does not answer.
+const mirrorAdvice = "What to do: see that this machine reaches the mirror, or name another (make test-kernels MIRROR=URL, " +
+	"or the flag -mirror URL). Kernels and emulator are fetched once; what lies in the cache folder needs no network."
+
+// sources is the text of the private sources.list.
+func (a *archive) sources() string {
 	option := ""
 	if _, err := os.Stat(keyring); err == nil {
 		option = "[signed-by=" + keyring + "] "
 	}
+	var text strings.Builder
 	for _, suite := range a.suites {
-		fmt.Fprintf(&sources, "deb %s%s %s main\n", option, a.mirror, suite)
+		fmt.Fprintf(&text, "deb %s%s %s main\n", option, a.mirror, suite)
 	}
-	if err := os.WriteFile(filepath.Join(a.folder, "sources.list"), []byte(sources.String()), 0o600); err != nil {
-		return err
-	}
-	_, err := a.run(ctx, "apt-get", "update", "--error-on=any")
-	return err
+	return text.String()
+}
+
+// isOpen reports whether the lists are there, and of the same mirror and suites.
+func (a *archive) isOpen() bool {
+	text, err := os.ReadFile(filepath.Join(a.folder, sourcesList))
+	return err == nil && string(text) == a.sources()
 }
 
 func (a *archive) run(ctx context.Context, program string, arguments ...string) (string, error) {
@@ -61,7 +80,7 @@ func (a *archive) run(ctx context.Context, program string, arguments ...string) 
 		status = filepath.Join(a.folder, emptyStatus)
 	}
 	options := []string{
-		"Dir::Etc::sourcelist=" + filepath.Join(a.folder, "sources.list"),
+		"Dir::Etc::sourcelist=" + filepath.Join(a.folder, sourcesList),
 		"Dir::Etc::sourceparts=-",
 		"Dir::Etc::preferencesparts=-",
 		"Dir::State=" + filepath.Join(a.folder, "state"),
@@ -113,13 +132,30 @@ func (a *archive) download(ctx context.Context, packages []string) ([]string, er
 		return nil, err
 	}
 	if _, err := a.run(ctx, "apt-get", append([]string{"download"}, packages...)...); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s cannot be fetched from %s: %w", strings.Join(packages, " "), a.mirror, err)
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "*.deb"))
 	if err == nil && len(files) != len(packages) {
 		err = fmt.Errorf("apt-get download left %d files instead of %d in %s", len(files), len(packages), folder)
 	}
 	return files, err
+}
+
+// needed are the programs of Debian that fetch and unpack, with their packages.
+var needed = [][2]string{{"apt-get", "apt"}, {"apt-cache", "apt"}, {"dpkg-deb", "dpkg"}, {"nice", "coreutils"}}
+
+// checkNeeded says which of them are missing.
+func checkNeeded() error {
+	var missing []error
+	for _, one := range needed {
+		if _, err := exec.LookPath(one[0]); err != nil {
+			missing = append(missing, fmt.Errorf("%w (package %s)", err, one[1]))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w\nWhat to do: kernels and emulator come from Debian; run this on Debian bookworm or trixie, or in such a container", errors.Join(missing...))
 }
 
 // machineMirror returns the mirror from which the machine's own apt takes the

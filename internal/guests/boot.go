@@ -113,7 +113,7 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 // runRow fetches, packs, boots and judges one row.
 func (r *runner) runRow(ctx context.Context, row Row) (result outcome) {
 	began := time.Now()
-	result = outcome{row: row, log: r.logName(row)}
+	result = outcome{row: row}
 	defer func() { result.took = time.Since(began) }()
 	if ctx.Err() != nil {
 		result.surprises = []string{"interrupted"}
@@ -129,12 +129,13 @@ func (r *runner) runRow(ctx context.Context, row Row) (result outcome) {
 		result.surprises = []string{err.Error()}
 		return result
 	}
-	log, err := os.Create(result.log)
+	log, err := os.Create(r.logName(row))
 	if err != nil {
 		result.surprises = []string{err.Error()}
 		return result
 	}
 	defer log.Close()
+	result.log = log.Name()
 	r.progress("%s: booting", row.Name)
 	began = time.Now()
 	limited, stop := context.WithTimeout(ctx, r.timeout)

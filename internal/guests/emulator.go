@@ -50,7 +50,8 @@ func openEmulator(ctx context.Context, cache, codename, mirror string, progress 
 	root := filepath.Join(cache, "qemu")
 	complete := filepath.Join(root, "complete")
 	if _, err := os.Stat(complete); err == nil {
-		return &emulator{root}, nil
+		e := &emulator{root}
+		return e, e.check()
 	}
 	suite, ok := emulatorSuites[codename]
 	if !ok {
@@ -80,7 +81,7 @@ func openEmulator(ctx context.Context, cache, codename, mirror string, progress 
 	progress("emulator: fetching %d packages of %s", len(packages), suite)
 	files, err := state.download(ctx, packages)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no emulator: %w\n%s", err, mirrorAdvice)
 	}
 	for _, file := range files {
 		_, err := output(exec.CommandContext(ctx, "dpkg-deb", "--extract", file, root))
@@ -88,7 +89,19 @@ func openEmulator(ctx context.Context, cache, codename, mirror string, progress 
 			return nil, err
 		}
 	}
-	return &emulator{root}, os.WriteFile(complete, nil, 0o644)
+	e := &emulator{root}
+	return e, errors.Join(e.check(), os.WriteFile(complete, nil, 0o644))
+}
+
+// check makes sure that there is an emulator for each architecture.
+func (e *emulator) check() error {
+	for _, machine := range systems {
+		if _, err := exec.LookPath(e.binary(machine.binary)); err != nil {
+			return fmt.Errorf("no emulator: %w, and none in %s\nWhat to do: remove that folder, and the next run fetches QEMU again; or install the packages qemu-system-x86 and qemu-system-arm",
+				err, e.root)
+		}
+	}
+	return nil
 }
 
 // system is what differs between the emulated architectures. The console device

@@ -39,6 +39,7 @@ type kernels struct {
 
 	archives map[string]*archive    // by architecture, opened at first need
 	offers   map[string][]available // by architecture
+	refused  map[string]error       // by architecture: why it could not be opened
 }
 
 // image returns the path of the row's kernel image.
@@ -49,7 +50,10 @@ func (k *kernels) image(ctx context.Context, row Row) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Lists name versions that a mirror may have dropped; older ones hardly help.
+	const enough = 3
 	found := candidates(offers, row.Suite, row.Package)
+	found = found[:min(len(found), enough)]
 	var failures []error
 	for _, one := range found {
 		image := filepath.Join(k.folder, "kernels", one.name+"_"+one.version, "vmlinuz")
@@ -63,8 +67,10 @@ func (k *kernels) image(ctx context.Context, row Row) (string, error) {
 		k.progress("%s: %s cannot be fetched: %v", row.Name, one.name, err)
 		failures = append(failures, err)
 	}
-	return "", fmt.Errorf("no kernel: %d packages of suite %s match %s, none could be fetched (-refresh renews the lists)%w",
-		len(found), row.Suite, row.Package, errors.Join(failures...))
+	if len(found) == 0 {
+		return "", fmt.Errorf("no kernel: the suite %s of %s has no package %s\nWhat to do: -refresh renews the lists; if Debian has moved on, rows.txt must follow", row.Suite, k.mirror, row.Package)
+	}
+	return "", fmt.Errorf("no kernel: %w\nThe lists may be old: -refresh renews them. %s", errors.Join(failures...), mirrorAdvice)
 }
 
 // open returns what the suites offer for an architecture. It asks apt at the
@@ -74,10 +80,23 @@ func (k *kernels) open(ctx context.Context, arch string) ([]available, error) {
 	if offers, ok := k.offers[arch]; ok {
 		return offers, nil
 	}
+	if err := k.refused[arch]; err != nil {
+		return nil, err
+	}
+	offers, err := k.ask(ctx, arch)
+	if err != nil {
+		k.refused[arch] = fmt.Errorf("no kernel: %w", err)
+		return nil, k.refused[arch]
+	}
+	k.offers[arch] = offers
+	return offers, nil
+}
+
+func (k *kernels) ask(ctx context.Context, arch string) ([]available, error) {
 	state := &archive{folder: filepath.Join(k.folder, "apt", arch), arch: arch, suites: k.suites, mirror: k.mirror}
 	kept := filepath.Join(state.folder, "offers")
 	text, err := os.ReadFile(kept)
-	if err != nil || k.refresh {
+	if err != nil || k.refresh || !state.isOpen() {
 		k.progress("%s: package lists", arch)
 		if err := state.open(ctx); err != nil {
 			return nil, err
@@ -91,8 +110,8 @@ func (k *kernels) open(ctx context.Context, arch string) ([]available, error) {
 			return nil, err
 		}
 	}
-	k.archives[arch], k.offers[arch] = state, parseMadison(string(text))
-	return k.offers[arch], nil
+	k.archives[arch] = state
+	return parseMadison(string(text)), nil
 }
 
 func (k *kernels) fetch(ctx context.Context, arch string, one available, image string) error {

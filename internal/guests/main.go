@@ -18,6 +18,7 @@ import (
 type runner struct {
 	source   string // folder of this command
 	cache    string
+	locked   *os.File      // holds the cache
 	timeout  time.Duration // per guest
 	seconds  int           // per job
 	memory   int           // MiB per guest
@@ -110,7 +111,12 @@ func newRunner(ctx context.Context, o options, all []Row, jobs []string) (*runne
 	if err != nil {
 		return nil, err
 	}
+	locked, err := lock(cache)
+	if err != nil {
+		return nil, err
+	}
 	r := &runner{
+		locked: locked,
 		source: filepath.Join(root, "internal", "guests"), cache: cache, timeout: o.timeout, seconds: o.seconds, memory: o.memory, niceness: o.niceness, began: time.Now(),
 		builder: &builder{folder: filepath.Join(cache, "build"), niceness: o.niceness, built: map[string]string{}},
 	}
@@ -120,6 +126,9 @@ func newRunner(ctx context.Context, o options, all []Row, jobs []string) (*runne
 		return nil, err
 	}
 	r.jobs = append([]jobSpec{probe}, given...)
+	if err := checkNeeded(); err != nil {
+		return nil, err
+	}
 	codename, err := release()
 	if err != nil {
 		return nil, err
@@ -131,7 +140,7 @@ func newRunner(ctx context.Context, o options, all []Row, jobs []string) (*runne
 	}
 	r.kernels = &kernels{
 		folder: cache, mirror: o.mirror, suites: suites(all), refresh: o.refresh, progress: r.progress,
-		archives: map[string]*archive{}, offers: map[string][]available{},
+		archives: map[string]*archive{}, offers: map[string][]available{}, refused: map[string]error{},
 	}
 	r.emulator, err = openEmulator(ctx, cache, codename, o.mirror, r.progress)
 	return r, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,13 +17,14 @@ type outcome struct {
 	console   console
 	status    int // of the emulator
 	took      time.Duration
-	log       string
+	log       string // empty if there was no boot
 	surprises []string
 }
 
 func (o outcome) summary() string {
 	if len(o.surprises) > 0 {
-		return fmt.Sprintf("SURPRISE: %s", o.surprises[0])
+		first, _, _ := strings.Cut(o.surprises[0], "\n")
+		return "SURPRISE: " + first
 	}
 	return fmt.Sprintf("ok, %.0f s", o.took.Seconds())
 }
@@ -120,13 +122,20 @@ func report(out io.Writer, outcomes []outcome) int {
 			fmt.Fprintf(out, "%s: %s\n", one.row.Name, note)
 		}
 	}
-	for _, one := range outcomes {
+	for i, one := range outcomes {
 		if len(one.surprises) == 0 {
 			continue
 		}
 		fmt.Fprintf(out, "\n%s:\n", one.row.Name)
+		if earlier := sameBefore(outcomes[:i], one); earlier != "" {
+			fmt.Fprintf(out, "  - the same as %s\n", earlier)
+			continue
+		}
 		for _, text := range one.surprises {
 			fmt.Fprintf(out, "  - %s\n", strings.ReplaceAll(text, "\n", "\n    "))
+		}
+		if one.log == "" {
+			continue // it was not booted
 		}
 		fmt.Fprintf(out, "  log: %s\n", one.log)
 		for _, command := range one.again() {
@@ -134,6 +143,17 @@ func report(out io.Writer, outcomes []outcome) int {
 		}
 	}
 	return bad
+}
+
+// sameBefore returns the name of a row before one that was not booted either, for
+// the same reasons.
+func sameBefore(before []outcome, one outcome) string {
+	for _, earlier := range before {
+		if one.log == "" && earlier.log == "" && slices.Equal(earlier.surprises, one.surprises) {
+			return earlier.row.Name
+		}
+	}
+	return ""
 }
 
 // again returns the commands that run what has failed, and nothing else.

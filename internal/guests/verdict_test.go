@@ -100,4 +100,10 @@ func TestReport(t *testing.T) {
 	if strings.Contains(out.String(), "good.log") {
 		t.Error("the log of a good row is of no interest")
 	}
+	out.Reset()
+	unreachable := []string{"the mirror does not answer"}
+	report(&out, []outcome{{row: Row{Name: "a"}, surprises: unreachable}, {row: Row{Name: "b"}, surprises: unreachable}})
+	if strings.Count(out.String(), unreachable[0]) != 1 || !strings.Contains(out.String(), "the same as a") || strings.Contains(out.String(), "log:") {
+		t.Errorf("two rows without a kernel give\n%s", out.String())
+	}
 }
