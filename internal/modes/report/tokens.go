@@ -61,7 +61,8 @@ func (g *game) play(round func(me uint32, random *rand.Rand)) {
 					round(number+1, random)
 				}
 			}
-			for time.Now().Before(g.end) && !g.over.Load() {
+			// On a busy machine the end may be there before the first turn.
+			for first := true; first || time.Now().Before(g.end) && !g.over.Load(); first = false {
 				if g.lent != nil && number%2 == 1 {
 					g.lend(turn)
 				} else {
