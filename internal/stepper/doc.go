@@ -2,11 +2,12 @@
 // and checks what became of it.
 //
 //	go run ./internal/stepper
-//	go run ./internal/stepper -highest
+//	go run ./internal/stepper -highest -by=preemption
 //
 // It runs itself a second time as the traced program, in mode mm_cid and then in
-// cpu_id, or only in the highest that runs here, and traces one thread of it, the victim, with ptrace(2). The traced
-// program may use one CPU only, so its threads pass one id from hand to hand.
+// cpu_id, or only in the highest that runs here, and traces one thread of it, the
+// victim, with ptrace(2). The traced program may use one CPU only, so its threads
+// pass one id from hand to hand.
 //
 // # What is done at each instruction
 //
@@ -14,7 +15,7 @@
 // ways through its code. A scenario is first walked through step by step. This
 // gives the instructions, from the function's first to the one behind COMMIT,
 // and in loops each pass. Then, for each of them, the victim runs up to it and is
-// interrupted there in three ways:
+// interrupted there in three ways, or in one of them:
 //
 //	signal      a signal is delivered there; and once more when a section that
 //	            starts again comes there
