@@ -29,6 +29,7 @@ type Heap struct {
 	pages         pageHeap
 	large         largeStats
 	gone          goneStats
+	capacity      capacity
 	upkeep        upkeep
 	draining      sync.Mutex // reclaim, one at a time
 	transfer      [classCount]transfer
@@ -58,6 +59,7 @@ func (h *Heap) Open(name string, reserve int64, budget *Budget, slow rseqcs.Slow
 		return fmt.Errorf("arena: %w: %w", ErrNoMemory, errors.Join(err, h.unmap()))
 	}
 	h.Magazines = *stack
+	h.capacity.open(stack, limit)
 	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, slow)
 	h.pages.spans = &h.spans
 	h.pages.arrived.L = &h.pages.mu
@@ -106,26 +108,6 @@ func (h *Heap) reserve(name string, size uintptr) (err error) {
 }
 
 func roundUp(size uintptr) uintptr { return (size + osmem.Granule - 1) &^ (osmem.Granule - 1) }
-
-// magazines returns the capacities of the magazines: two batches at first, so
-// that classes of little use keep little. Under a limit a class keeps at most
-// limit/limitShare bytes on each vCPU, and one object.
-func magazines(limit int64) []rseqcs.Capacity {
-	const limitShare = 1024
-	list := make([]rseqcs.Capacity, classCount)
-	for i := range list {
-		c := &classes[i]
-		if c.size == 0 {
-			continue
-		}
-		most := int64(c.magazine)
-		if limit > 0 {
-			most = min(most, max(1, limit/limitShare/int64(c.size)))
-		}
-		list[i] = rseqcs.Capacity{Initial: int(min(2*int64(c.batch), most)), Max: int(most)}
-	}
-	return list
-}
 
 // unmap gives all ranges back.
 func (h *Heap) unmap() error {

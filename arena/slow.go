@@ -35,7 +35,7 @@ func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
 			return nil, err
 		}
 	}
-	h.Magazines.Grow(int(class), n)
+	h.grow(class, n)
 	if kept := 1 + h.Magazines.PushBatch(int(class), batch[1:n]); kept < n {
 		h.giveBack(class, batch[kept:n])
 	}
@@ -65,7 +65,7 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 	defer h.upkeep.begin(h)
 	var array [maxBatch]unsafe.Pointer
 	size := int(classes[class].batch)
-	if !h.Magazines.Grow(int(class), size) {
+	if !h.grow(class, size) {
 		n := h.Magazines.PopBatch(int(class), array[:size])
 		twice = h.giveBack(class, array[:n])
 	}

@@ -237,14 +237,14 @@ func (m *blocksModel) free(steady func() bool) bool {
 func playBlocks(t *testing.T, random *rand.Rand) {
 	m := newBlocksModel(t, random)
 	defer m.close()
-	id := m.stack.slabHere()
+	id := m.stack.Here()
 	for class := range testSizes {
 		m.stack.Push(class+1, m.memory.Base) // sets the class up
 		m.stack.Pop(class + 1)
 	}
 	// An abort leads to Slow as well, so a call during which there was one is not compared.
 	before := ReadStats().Aborts
-	steady := func() bool { return m.stack.slabHere() == id && ReadStats().Aborts == before }
+	steady := func() bool { return m.stack.Here() == id && ReadStats().Aborts == before }
 	for range 3000 {
 		ok := false
 		switch random.IntN(4) {

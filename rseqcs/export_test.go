@@ -59,12 +59,12 @@ func onOneVCPU(t *testing.T, body func()) bool {
 	defer runtime.UnlockOSThread()
 	defer pinToOneCPU(t)()
 	s := &Stack{vcpuSlabs: 1 << 20, pSlabs: 1 << 20}
-	if s.slabHere() >= s.vcpuSlabs {
+	if s.Here() >= s.vcpuSlabs {
 		// The slabs are those of the Ps. Within one operation a thread can lose its P
 		// and get it back, which body would not see: there must be no other.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}
-	before := s.slabHere()
+	before := s.Here()
 	body()
-	return s.slabHere() == before
+	return s.Here() == before
 }

@@ -244,7 +244,7 @@ func operationsHere() *operations {
 // Grow raises the capacity of the class on the vCPU that runs now by up to
 // count objects, as far as its maximum, and reports whether there is more room.
 func (s *Stack) Grow(class, count int) bool {
-	h := headerAt(s.slab(s.slabHere()), uintptr(class))
+	h := headerAt(s.slab(s.Here()), uintptr(class))
 	if atomic.LoadUint32(&h.current) == 0 {
 		return false // not set up: its first end is still to be written
 	}
@@ -255,8 +255,36 @@ func (s *Stack) Grow(class, count int) bool {
 	return atomic.CompareAndSwapUint32(&h.end, end, min(end+uint32(count*slotSize), last))
 }
 
-// slabHere returns the index of the slab that the running thread works on, a hint.
-func (s *Stack) slabHere() int {
+// Shrink lowers the capacity of the class in a slab by up to count objects, not
+// below the initial one, and returns by how many. It takes no object away: one
+// that is above the new capacity stays until it is popped, and until then the
+// class is full.
+func (s *Stack) Shrink(slab, class, count int) int {
+	c, h := &s.classes[class], headerAt(s.slab(slab), uintptr(class))
+	end := atomic.LoadUint32(&h.end)
+	if end <= c.first {
+		return 0
+	}
+	lower := max(int(c.first), int(end)-count*slotSize)
+	if !atomic.CompareAndSwapUint32(&h.end, end, uint32(lower)) {
+		return 0
+	}
+	return (int(end) - lower) / slotSize
+}
+
+// Capacity returns how many objects of the class a slab has room for at this
+// moment, and at the most: 0 and 0 as long as nothing was pushed there.
+func (s *Stack) Capacity(slab, class int) (now, most int) {
+	c, h := &s.classes[class], headerAt(s.slab(slab), uintptr(class))
+	if atomic.LoadUint32(&h.current) == 0 {
+		return 0, 0
+	}
+	return int(atomic.LoadUint32(&h.end)-c.begin) / slotSize, int(c.last-c.begin) / slotSize
+}
+
+// Here returns the index of the slab that the running thread works on: a hint,
+// since it may go on on another vCPU at once.
+func (s *Stack) Here() int {
 	if sections && rseq.EnsureThread() {
 		return vcpu.Current()
 	}

@@ -242,11 +242,11 @@ func playModel(t *testing.T, random *rand.Rand) {
 	objects := make([]token, 64)
 	var model []unsafe.Pointer
 	room := initial
-	id := stack.slabHere()
+	id := stack.Here()
 	next := func() unsafe.Pointer { return unsafe.Pointer(&objects[random.IntN(len(objects))]) }
 	for step := range 2000 {
 		var got, want any
-		switch random.IntN(5) {
+		switch random.IntN(6) {
 		case 0:
 			object, top := next(), unsafe.Pointer(nil)
 			if len(model) > 0 {
@@ -282,7 +282,7 @@ func playModel(t *testing.T, random *rand.Rand) {
 			for i := range from {
 				from[i] = next()
 			}
-			n := min(len(from), room-len(model))
+			n := min(len(from), max(0, room-len(model)))
 			got, want = stack.PushBatch(0, from), n
 			model = append(model, from[:n]...)
 		case 4:
@@ -295,8 +295,16 @@ func playModel(t *testing.T, random *rand.Rand) {
 			if by == 0 {
 				got = want // nothing was asked for
 			}
+		case 5:
+			by := random.IntN(8)
+			less := min(by, room-initial)
+			got, want = stack.Shrink(id, 0, by), less
+			room -= less
 		}
-		if stack.slabHere() != id {
+		if now, limit := stack.Capacity(id, 0); stack.isSetUp(id, 0) && (now != room || limit != most) {
+			t.Fatalf("step %d: room for %d of %d objects, want %d of %d", step, now, limit, room, most)
+		}
+		if stack.Here() != id {
 			return // the caller repeats
 		}
 		if got != want || stack.Len(id, 0) != len(model) {

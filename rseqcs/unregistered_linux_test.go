@@ -164,8 +164,8 @@ func checkUnregistered(t *testing.T, stack *Stack) {
 	if id := vcpu.Current(); id < 0 || id >= vcpu.Max() {
 		t.Errorf("the thread has the id %d of %d", id, vcpu.Max())
 	}
-	if stack.slabHere() < stack.vcpuSlabs {
-		t.Errorf("slab %d is that of a vCPU", stack.slabHere())
+	if stack.Here() < stack.vcpuSlabs {
+		t.Errorf("slab %d is that of a vCPU", stack.Here())
 	}
 }
 

@@ -139,7 +139,7 @@ func table(b *bytes.Buffer, name string, list []class, upTo, shift int) {
 
 func page(list []class) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Size classes\n\nWritten by arena/gen; do not edit. *waste* is the share of a block that the worst\nrequest of the class leaves unused, *tail* the share of a span behind its last\nobject, *batch* what moves between a magazine and the transfer cache, *magazine*\nthe most that one vCPU keeps.\n\n")
+	fmt.Fprintf(&b, "# Size classes\n\nWritten by arena/gen; do not edit. *waste* is the share of a block that the worst\nrequest of the class leaves unused, *tail* the share of a span behind its last\nobject, *batch* what moves between a magazine and the transfer cache, *magazine*\nthe most that one vCPU keeps of the class (of all: arena/capacity.go).\n\n")
 	fmt.Fprintf(&b, "| class | size, bytes | waste | span, pages of %d KiB | objects | tail | batch | magazine |\n|--:|--:|--:|--:|--:|--:|--:|--:|\n", pageSize>>10)
 	for i, c := range list {
 		if i > 0 {
