@@ -18,8 +18,9 @@ type Options struct {
 
 	// Limit bounds the memory behind blocks in bytes, together with that of all
 	// children: what the program has, what the caches hold, and free pages that
-	// were not returned to the system. It is rounded down to pages of 8 KiB. Tables
-	// and the magazines' own memory come on top (Stats.Metadata). Default: none.
+	// were not returned to the system. It is rounded down to pages of 8 KiB, and never
+	// exceeded. Tables and the magazines' own memory come on top (Stats.Metadata).
+	// Default: none.
 	// Limit: at least 64 KiB.
 	Limit int64
 

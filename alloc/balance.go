@@ -37,8 +37,8 @@ func (a *Allocator) withdraw() {
 	delete(opened.all, a)
 }
 
-// backedByAll returns what all allocators have backed in bytes, without what has
-// returned to the system inside of spans, which stays charged.
+// backedByAll returns what all allocators have backed in bytes: what is charged but
+// for what has returned to the system.
 func backedByAll() (bytes int64) {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
@@ -46,7 +46,7 @@ func backedByAll() (bytes int64) {
 		if a.parent == nil { // those below are in its budget
 			bytes += a.budget.Charged()
 		}
-		bytes -= a.heap.Gone()
+		bytes -= a.heap.GoneCharged()
 	}
 	return bytes
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Child returns an allocator with a budget below a's: what it has backed counts
+// Child returns an allocator with a budget below a's: the memory that it takes counts
 // towards its own limit and towards those of a and all above. Its name is a's
 // with its own behind a slash ("child" by default); its ReleaseDelay is a's by
 // default, and so is its Reserve unless a limit says that it needs less.

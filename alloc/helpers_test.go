@@ -92,6 +92,9 @@ func checkQuiet(t testing.TB, a *Allocator, live int) {
 	if sum := s.Live + s.CachedVCPU + s.CachedTransfer + s.CachedCentral + s.Tails + s.PageHeapFree; s.Backed+s.Gone != sum {
 		t.Fatalf("%d bytes backed and gone, but the parts make %d", s.Backed+s.Gone, sum)
 	}
+	if a.budget.Below() == 0 && s.Charged != s.Backed+s.GoneCharged {
+		t.Fatalf("%d bytes backed and %d gone that count, but %d charged", s.Backed, s.GoneCharged, s.Charged)
+	}
 	if s.Limit > 0 && s.Backed > s.Limit {
 		t.Fatalf("%d bytes backed, above the limit of %d", s.Backed, s.Limit)
 	}

@@ -81,6 +81,10 @@ func (s Stats) String() string {
 	}
 	fmt.Fprintf(&text, "%s: %s charged, %s, mode %v\n", s.Name, size(s.Charged), limit, s.Mode)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	gone := "of the above, returned to the system inside of spans"
+	if s.GoneCharged > 0 {
+		gone += "; limits count " + size(s.GoneCharged) + " of it"
+	}
 	total := s.Backed + s.Gone
 	for _, row := range []struct {
 		name  string
@@ -93,7 +97,7 @@ func (s Stats) String() string {
 		{"transfer", s.CachedTransfer, "free objects on their way between vCPUs"},
 		{"central", s.CachedCentral, "free objects in spans that are partly used"},
 		{"page heap", s.PageHeapFree, "free pages that may take memory"},
-		{"gone", -s.Gone, "of the above, returned to the system inside of spans"},
+		{"gone", -s.Gone, gone},
 		{"backed", s.Backed, "together, of which " + size(s.Retained) + " is free"},
 		{"metadata", s.Metadata, "tables and magazines, on top"},
 		{"released", s.Released, "returned to the system since the start"},

@@ -8,12 +8,13 @@ import (
 
 // Budget is a limit on the memory of a heap and of the heaps below it. Budgets
 // form a tree; each heap has a node of its own and charges it, and with it all
-// above, with the pages that it backs:
+// above, with the pages that may take memory:
 //
-//	charged = used + resident of the node's heap + charged of the nodes below
+//	charged = used + resident - gone of the node's heap + charged of the nodes below
 //	charged <= limit
 //
-// Charging happens when pages move into a heap's use, never on a fast path.
+// Charging happens when pages move into a heap's use, or come back to it inside of
+// a span, never on a fast path.
 // Memory that a heap's caches hold stays charged. All methods may be called from
 // any goroutine.
 type Budget struct {
@@ -48,7 +49,7 @@ func NewBudget(name string, parent *Budget, limit, soft int64) *Budget {
 	return b
 }
 
-// Charged returns what the heap and those below have backed, in bytes.
+// Charged returns what the heap and those below have charged, in bytes.
 func (b *Budget) Charged() int64 { return b.charged.Load() << pageShift }
 
 // Limit returns the tightest limit of the node and those above in bytes, 0 if
@@ -93,7 +94,7 @@ func (b *Budget) close() {
 	if h == nil {
 		return
 	}
-	b.charge(-h.pages.used - h.pages.resident)
+	b.charge(h.gone.pages.Load() - h.pages.used - h.pages.resident)
 	if b.parent != nil {
 		b.parent.mu.Lock()
 		delete(b.parent.below, b)
@@ -105,16 +106,27 @@ func (b *Budget) close() {
 // or to none. It returns the node that has no room for them, or nil.
 func (b *Budget) charge(pages int64) (full *Budget) {
 	for node := b; node != nil; node = node.parent {
-		if charged := node.charged.Add(pages); charged > node.limit && pages > 0 {
-			for undo := b; ; undo = undo.parent {
+		if !node.add(pages) {
+			for undo := b; undo != node; undo = undo.parent {
 				undo.charged.Add(-pages)
-				if undo == node {
-					return node
-				}
 			}
+			return node
 		}
 	}
 	return nil
+}
+
+// add charges pages to this node alone, unless that exceeds its limit.
+func (b *Budget) add(pages int64) bool {
+	for {
+		charged := b.charged.Load()
+		if pages > 0 && charged+pages > b.limit {
+			return false
+		}
+		if b.charged.CompareAndSwap(charged, charged+pages) {
+			return true
+		}
+	}
 }
 
 // lacks returns the first node that would be over its limit with so many pages
@@ -141,20 +153,21 @@ func (b *Budget) overSoft() bool {
 // squeeze makes the other heaps of the node and those below return their free
 // memory, until own can have so many pages.
 func (b *Budget) squeeze(own *Heap, pages int64) {
+	full := func() bool { return b.charged.Load()+pages > b.limit }
 	for _, node := range b.nodes(nil) {
-		if b.charged.Load()+pages <= b.limit {
+		if !full() {
 			return
 		}
-		node.giveWay(own)
+		node.giveWay(own, full)
 	}
 }
 
 // giveWay makes the node's heap return its free memory, unless it is own.
-func (b *Budget) giveWay(own *Heap) {
+func (b *Budget) giveWay(own *Heap, full func() bool) {
 	b.alive.RLock()
 	defer b.alive.RUnlock()
 	if b.heap != nil && b.heap != own {
-		b.heap.giveWay()
+		b.heap.giveWay(full)
 	}
 }
 

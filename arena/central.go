@@ -23,7 +23,8 @@ type central struct {
 }
 
 // takeObjects fills into with free objects of the class, as many as it can get
-// without a second new span, and returns how many. An error comes with none.
+// without a second new span, and returns how many. An error comes with none; then
+// a limit may have no room for the free objects that there are, whose memory is gone.
 func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
 	c := &h.central[class]
 	c.mu.Lock()
@@ -39,16 +40,40 @@ func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
 			// fuller ones, and a span in a list is not free all over.
 			c.spans++
 			c.partial.push(&h.spans, page)
-			n = h.takeFrom(c, page, into)
+			n, _ = h.takeFrom(c, page, into) // nothing of it is gone
 		case c.partial.fullest() == 0:
 			return 0, err
 		}
 	}
-	for n < len(into) && c.partial.fullest() != 0 {
-		n += h.takeFrom(c, c.partial.fullest(), into[n:])
+	var err error
+	for n < len(into) && c.partial.fullest() != 0 && err == nil {
+		var more int
+		more, err = h.takeFrom(c, c.partial.fullest(), into[n:])
+		n += more
+	}
+	if n == 0 {
+		n = h.takeBacked(c, into)
+	}
+	if n == 0 {
+		return 0, err
 	}
 	c.given += int64(n)
 	return n, nil
+}
+
+// takeBacked is takeObjects for when a limit has no room: it takes objects of one
+// listed span that are not gone.
+func (h *Heap) takeBacked(c *central, into []unsafe.Pointer) int {
+	for list := range c.partial.lists {
+		for page := c.partial.lists[list].first; page != 0; page = h.spans.at(page).next {
+			before := h.spans.at(page).free
+			if n, _ := h.takeBits(page, into, false); n > 0 {
+				h.taken(c, page, before)
+				return n
+			}
+		}
+	}
+	return 0
 }
 
 // newSpan returns a span of the class with all objects free.
@@ -65,37 +90,64 @@ func (h *Heap) newSpan(class uint8) (page uint32, err error) {
 	return page, nil
 }
 
-// takeFrom moves free objects of a listed span into the array and unlists the
-// span with its last one.
-func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int) {
+// takeFrom moves free objects of a listed span into the array, first those that
+// take memory already, and unlists the span with its last one. After an error,
+// which is that of a limit, the others are gone.
+func (h *Heap) takeFrom(c *central, page uint32, into []unsafe.Pointer) (n int, err error) {
+	before := h.spans.at(page).free
+	n, _ = h.takeBits(page, into, false)
+	if n < len(into) && h.spans.at(page).gone > 0 {
+		var more int
+		more, err = h.takeBits(page, into[n:], true)
+		n += more
+	}
+	if n > 0 {
+		h.taken(c, page, before)
+	}
+	return n, err
+}
+
+// takeBits moves free objects of a span into the array: those that are gone only
+// if they may be revived.
+func (h *Heap) takeBits(page uint32, into []unsafe.Pointer, revive bool) (n int, err error) {
 	s := h.spans.at(page)
-	before := s.free
 	size := uintptr(ClassSize(s.class))
 	start := h.addressOf(page)
 	bitmap := h.spans.bitmap(page, classes[s.class].perSpan)
+	defer func() { s.free -= uint32(n) }()
 	for word := range bitmap {
-		for bitmap[word] != 0 && n < len(into) {
-			bit := bits.TrailingZeros64(bitmap[word])
-			bitmap[word] &^= 1 << bit
-			offset := uintptr(word*64+bit) * size
-			if s.gone > 0 {
-				h.revive(page, offset, size)
+		for rest := bitmap[word]; rest != 0; rest &= rest - 1 {
+			if n == len(into) {
+				return n, nil
 			}
+			bit := bits.TrailingZeros64(rest)
+			offset := uintptr(word*64+bit) * size
+			if s.gone > 0 && h.isGone(page, offset, size) {
+				if !revive {
+					continue
+				}
+				if err := h.revive(page, offset, size); err != nil {
+					return n, err
+				}
+			}
+			bitmap[word] &^= 1 << bit
 			into[n] = unsafe.Add(start, offset)
 			n++
 		}
-		if n == len(into) {
-			break
-		}
 	}
-	s.free -= uint32(n)
+	return n, nil
+}
+
+// taken files a span anew that had so many free objects before, or unlists it if
+// it has none.
+func (h *Heap) taken(c *central, page, before uint32) {
+	s := h.spans.at(page)
 	s.still = 0
 	if s.free == 0 {
 		c.partial.remove(&h.spans, page, before)
 	} else {
 		c.partial.refile(&h.spans, page, before)
 	}
-	return n
 }
 
 // giveObjects puts objects of the class back into their spans. It returns the
@@ -153,5 +205,5 @@ func (h *Heap) freeSpan(c *central, page uint32) {
 	gone := h.forgetGone(page)
 	s.state = spanNone
 	h.pageMap.clear(page, pages)
-	h.pages.release(page, pages-gone/piecesPerPage, true)
+	h.pages.release(page, pages-gonePages(gone), true)
 }

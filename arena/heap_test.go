@@ -131,6 +131,9 @@ func checkQuiet(t *testing.T, h *Heap, live int64) {
 	if s.Limit > 0 && s.Backed > s.Limit {
 		t.Fatalf("%d bytes backed, above the limit of %d", s.Backed, s.Limit)
 	}
+	if h.pages.budget.Below() == 0 && s.Charged != s.Backed+s.GoneCharged {
+		t.Fatalf("%d bytes backed and %d gone that count, but %d charged", s.Backed, s.GoneCharged, s.Charged)
+	}
 }
 
 // TestHeapModel plays random operations against a model, in a range and below

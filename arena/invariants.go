@@ -11,11 +11,11 @@ import (
 // state, and returns the first that does not hold. It looks at every page that
 // was ever used. Nobody else may use the heap meanwhile. It is for tests.
 func (h *Heap) CheckInvariants() error {
-	if err := h.pages.checkInvariants(); err != nil {
+	if err := h.pages.checkInvariants(h.gone.pages.Load()); err != nil {
 		return err
 	}
 	var found [classCount]census
-	var largeBlocks, largePages, gone int64
+	var largeBlocks, largePages, gone, uncharged int64
 	for page := uint32(firstPage); page < h.pages.top; {
 		s := h.spans.at(page)
 		var err error
@@ -25,6 +25,7 @@ func (h *Heap) CheckInvariants() error {
 		case spanSmall:
 			found[s.class].add(s)
 			gone += int64(s.gone)
+			uncharged += int64(gonePages(s.gone))
 			err = h.checkSmall(page, s)
 		case spanLarge:
 			largeBlocks, largePages = largeBlocks+1, largePages+int64(s.pages)
@@ -45,8 +46,8 @@ func (h *Heap) CheckInvariants() error {
 	if blocks, bytes := h.large.blocks.Load(), h.large.bytes.Load(); blocks != largeBlocks || bytes != largePages<<pageShift {
 		return fmt.Errorf("%d large blocks of %d pages are counted as %d of %d bytes", largeBlocks, largePages, blocks, bytes)
 	}
-	if counted := h.gone.pieces.Load(); counted != gone {
-		return fmt.Errorf("%d pieces are gone, %d are counted", gone, counted)
+	if pieces, pages := h.gone.pieces.Load(), h.gone.pages.Load(); pieces != gone || pages != uncharged {
+		return fmt.Errorf("%d pieces are gone and %d pages not charged for it, %d and %d are counted", gone, uncharged, pieces, pages)
 	}
 	for class := 1; class < classCount; class++ {
 		if err := h.checkClass(uint8(class), &found[class]); err != nil {
@@ -213,8 +214,9 @@ func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
 }
 
 // checkInvariants walks over all pages below top and checks the equations of
-// pageHeap and of its free spans, and that no two of these are neighbours.
-func (h *pageHeap) checkInvariants() error {
+// pageHeap and of its free spans, and that no two of these are neighbours. gone pages
+// are not charged.
+func (h *pageHeap) checkInvariants(gone int64) error {
 	var used, resident, freeSpans int64
 	afterFree, stuck := false, 0
 	page := uint32(firstPage)
@@ -249,8 +251,8 @@ func (h *pageHeap) checkInvariants() error {
 		return fmt.Errorf("%d free spans are stuck, %d are counted", stuck, h.stuck)
 	}
 	charged := h.budget.charged.Load()
-	if backed := h.used + h.resident; charged > h.budget.limit || charged < backed || charged > backed && h.budget.Below() == 0 {
-		return fmt.Errorf("%d pages used and %d resident are charged as %d, the limit is %d", h.used, h.resident, charged, h.budget.limit)
+	if own := h.used + h.resident - gone; charged > h.budget.limit || charged < own || charged > own && h.budget.Below() == 0 {
+		return fmt.Errorf("%d pages used, %d resident and %d gone are charged as %d, the limit is %d", h.used, h.resident, gone, charged, h.budget.limit)
 	}
 	binned, err := h.backed.checkInvariants(h.spans)
 	if err != nil {

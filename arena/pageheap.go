@@ -14,7 +14,8 @@ import (
 // comes back with its free neighbours.
 //
 //	pages below top = used + transit + pages of free spans
-//	backed          = used + resident = what is charged to the budget
+//	backed          = used + resident
+//	charged         = backed - pages that are gone inside of spans (sweep.go)
 //	resident        = the sum of resident of the free spans and of those in transit
 type pageHeap struct {
 	mu       sync.Mutex
@@ -223,8 +224,27 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	return first, nil
 }
 
+// charge charges pages whose memory comes back inside of a span, for which it returns
+// free pages to the system if it must. The error is that of a limit.
+func (h *pageHeap) charge(pages int64) error {
+	if pages == 0 || h.budget.charge(pages) == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for {
+		full := h.budget.charge(pages)
+		if full == nil {
+			return nil
+		}
+		if !h.returnOne(maxPages) && !h.await() {
+			return full.refuse(uint32(pages), 0)
+		}
+	}
+}
+
 // release takes back a run that alloc returned, of which at most resident pages
-// take memory. dirty is false only if nothing was written to it.
+// take memory, those that are charged. dirty is false only if nothing was written to it.
 func (h *pageHeap) release(first, resident uint32, dirty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,7 +252,6 @@ func (h *pageHeap) release(first, resident uint32, dirty bool) {
 	resident = min(resident, pages)
 	h.used -= int64(pages)
 	h.put(first, span{pages: pages, resident: resident, dirty: dirty})
-	h.budget.charge(int64(resident) - int64(pages))
 }
 
 // put joins a run, of which it is told pages, resident, dirty and stuck, with

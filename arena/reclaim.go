@@ -38,23 +38,30 @@ func (h *Heap) reclaim(want int64) {
 }
 
 // makeRoom is what a heap does before it refuses pages: it moves what its caches
-// hold back to the spans, and makes the heaps that share a full budget with it
-// return their free memory. The caller holds no lock.
+// hold back to the spans, returns free OS pages of these, and makes the heaps that
+// share a full budget with it return their free memory. The caller holds no lock.
 func (h *Heap) makeRoom(pages int64) {
 	h.reclaim(pages << pageShift)
 	h.pages.mu.Lock()
 	h.pages.retry()
 	h.pages.mu.Unlock()
 	need := pages - h.pages.residentNow()
+	if full := func() bool { return h.pages.budget.lacks(need) != nil }; full() {
+		h.sweep(true, full)
+	}
 	for node := h.pages.budget; node != nil; node = node.parent {
 		node.squeeze(h, need)
 	}
 }
 
-// giveWay returns the free memory of h to the system, for another heap.
-func (h *Heap) giveWay() {
+// giveWay returns the free memory of h to the system, for another heap: first what
+// is free in whole pages, and inside of spans until full says no.
+func (h *Heap) giveWay(full func() bool) {
 	h.reclaim(0)
 	h.pages.trim(func() bool { return true })
+	if full() {
+		h.sweep(true, full)
+	}
 }
 
 // heldByVCPUs returns the bytes of free objects in all magazines.

@@ -22,7 +22,7 @@ type ClassStats struct {
 // at quiet points
 //
 //	Backed + Gone = Live + CachedVCPU + CachedTransfer + CachedCentral + Tails + PageHeapFree
-//	Charged       = Backed + Gone, and the Charged of the heaps right below
+//	Charged       = Backed + GoneCharged, and the Charged of the heaps right below
 //	Retained      = Backed - Live - Tails
 //
 // How much of Live is rounding nobody knows, since the sizes that were asked for
@@ -53,6 +53,9 @@ type Stats struct {
 	PageHeapFree int64 `json:"/memory/page-heap/free:bytes"`
 	// Gone is parts of partly used spans that were returned to the system.
 	Gone int64 `json:"/memory/gone:bytes"`
+	// GoneCharged is the part of Gone that Charged counts all the same, since budgets
+	// count in pages: less than one for each span.
+	GoneCharged int64 `json:"/memory/gone/charged:bytes"`
 	// Retained is what takes memory, or may, and is free.
 	Retained int64 `json:"/memory/retained:bytes"`
 	// Released was returned to the system, from the start.
@@ -88,7 +91,7 @@ func (h *Heap) Stats() *Stats {
 	p := &h.pages
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Gone = h.Gone()
+	s.Gone, s.GoneCharged = h.Gone(), h.GoneCharged()
 	s.Backed = (p.used+p.resident)<<pageShift - s.Gone
 	s.PageHeapFree = p.resident << pageShift
 	s.Retained = max(0, s.Backed-s.Live-s.Tails)
@@ -107,6 +110,9 @@ func (h *Heap) Stats() *Stats {
 
 // Gone returns Stats.Gone alone.
 func (h *Heap) Gone() int64 { return h.gone.pieces.Load() << pieceShift }
+
+// GoneCharged returns Stats.GoneCharged alone.
+func (h *Heap) GoneCharged() int64 { return h.Gone() - h.gone.pages.Load()<<pageShift }
 
 // Metadata returns Stats.Metadata alone.
 func (h *Heap) Metadata() int64 {

@@ -12,7 +12,8 @@ import (
 // of such an OS page is not needed: its memory goes back to the system, and comes
 // again, zero, when an object on it is handed out and touched.
 //
-// What is gone is noted in pieces of 4 KiB, the smallest OS page there is.
+// What is gone is noted in pieces of 4 KiB, the smallest OS page there is. Budgets
+// count in pages, so of a span they give up as many whole pages as its pieces make.
 const (
 	pieceShift    = 12
 	pieceSize     = 1 << pieceShift
@@ -22,6 +23,9 @@ const (
 // sweptStill is at which sweep of a span that nobody touches its free OS pages go
 // back to the system, once.
 const sweptStill = 2
+
+// refusedStill marks a span of which the system did not take all that is free: Trim tries again, upkeep does not.
+const refusedStill = sweptStill + 1
 
 // sweepChunk is how many spans are swept at most before others get the central
 // list's lock.
@@ -75,14 +79,21 @@ func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int
 		for page != 0 {
 			s := h.spans.at(page)
 			switch {
+			case s.still == sweptStill || s.still == refusedStill && !all:
+				// Nothing has changed since the last sweep.
 			case all || s.still == sweptStill-1:
 				bytes, failed := h.sweepSpan(page)
 				released += bytes
+				if s.still = sweptStill; failed != nil {
+					s.still = refusedStill
+				}
 				if err == nil {
 					err = failed
 				}
-				s.still = sweptStill
-			case s.still < sweptStill:
+				if bytes > 0 && !more() {
+					return released, true, err
+				}
+			default:
 				s.still++
 				left = true
 			}
@@ -147,33 +158,66 @@ func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
 	for piece := offset >> pieceShift; piece < (offset+size)>>pieceShift; piece++ {
 		h.spans.setGone(piece, true)
 	}
+	before := gonePages(s.gone)
 	s.gone += uint16(size >> pieceShift)
 	h.gone.pieces.Add(int64(size >> pieceShift))
 	h.gone.released.Add(int64(size))
+	uncharged := int64(gonePages(s.gone) - before)
+	h.gone.pages.Add(uncharged)
+	h.pages.budget.charge(-uncharged)
 	return int64(size), nil
 }
 
-// revive takes back the marks of the OS pages that an object lies on, which is
-// about to be handed out. offset is that of the object in its span.
-func (h *Heap) revive(page uint32, offset, size uintptr) {
+// gonePages returns how many pages a budget gives up for so many pieces of a span.
+func gonePages(pieces uint16) uint32 { return uint32(pieces) / piecesPerPage }
+
+// piecesUnder returns the first piece of the OS pages that an object lies on, and
+// the one behind the last. offset is that of the object in its span.
+func piecesUnder(page uint32, offset, size uintptr) (first, end uintptr) {
 	step := osPieces()
 	begin := uintptr(page)<<pageShift + offset
-	first := begin >> pieceShift &^ (step - 1)
-	last := (begin+size-1)>>pieceShift | (step - 1)
-	revived := uint16(0)
-	for piece := first; piece <= last; piece++ {
+	return begin >> pieceShift &^ (step - 1), (begin+size-1)>>pieceShift | (step - 1) + 1
+}
+
+// isGone reports whether an object lies on an OS page that is gone.
+func (h *Heap) isGone(page uint32, offset, size uintptr) bool {
+	first, end := piecesUnder(page, offset, size)
+	for piece := first; piece < end; piece++ {
 		if h.spans.isGone(piece) {
-			h.spans.setGone(piece, false)
+			return true
+		}
+	}
+	return false
+}
+
+// revive takes back the marks of the OS pages that an object lies on, which is
+// about to be handed out, and charges them. If a limit has no room for them, that is
+// the error, and nothing has changed.
+func (h *Heap) revive(page uint32, offset, size uintptr) error {
+	first, end := piecesUnder(page, offset, size)
+	revived := uint16(0)
+	for piece := first; piece < end; piece++ {
+		if h.spans.isGone(piece) {
 			revived++
 		}
 	}
-	h.spans.at(page).gone -= revived
+	s := h.spans.at(page)
+	charged := int64(gonePages(s.gone) - gonePages(s.gone-revived))
+	if err := h.pages.charge(charged); err != nil {
+		return err
+	}
+	for piece := first; piece < end; piece++ {
+		h.spans.setGone(piece, false)
+	}
+	s.gone -= revived
 	h.gone.pieces.Add(-int64(revived))
+	h.gone.pages.Add(-charged)
+	return nil
 }
 
 // forgetGone takes back all marks of a span that goes back to the page heap, and
-// returns how many there were.
-func (h *Heap) forgetGone(page uint32) uint32 {
+// returns how many there were. What the budget has given up for them stays so.
+func (h *Heap) forgetGone(page uint32) uint16 {
 	s := h.spans.at(page)
 	gone := s.gone
 	if gone > 0 {
@@ -181,13 +225,15 @@ func (h *Heap) forgetGone(page uint32) uint32 {
 			*h.spans.goneAt(page + i) = 0
 		}
 		h.gone.pieces.Add(-int64(gone))
+		h.gone.pages.Add(-int64(gonePages(gone)))
 		s.gone = 0
 	}
-	return uint32(gone)
+	return gone
 }
 
-// goneStats counts the pieces that are gone now, and the bytes that ever were.
-type goneStats struct{ pieces, released atomic.Int64 }
+// goneStats counts the pieces that are gone now, the pages that are not charged for
+// that, and the bytes that ever were.
+type goneStats struct{ pieces, pages, released atomic.Int64 }
 
 // allOnes reports whether the bits from first up to last are all set.
 func allOnes(bitmap []uint64, first, last uintptr) bool {
