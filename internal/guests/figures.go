@@ -59,7 +59,7 @@ func number(text string) int {
 }
 
 // faultMarks begin a line in which a job says what is wrong.
-var faultMarks = []string{"--- FAIL", "panic:", "fatal error:", "WRONG:", "churn: FAILED", "tiers: ", "stepper: ", "init: "}
+var faultMarks = []string{"--- FAIL", "panic:", "fatal error:", "WRONG:", "churn: FAILED", "tiers: WRONG", "stepper: ", "init: "}
 
 // enoughFaults is how many such lines of a job are worth repeating.
 const enoughFaults = 5
