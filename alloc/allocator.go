@@ -44,13 +44,35 @@ type Options struct {
 	// Limit return memory. Limit: at least 10 ms.
 	ReleaseDelay time.Duration
 
+	// Placement is on which NUMA nodes memory lies: Local, Interleave, or OnNode of a
+	// number. A node that is full, or gone, is replaced by others. Stats tells what
+	// has become of it (Placement and PlacementReason): a process with a memory policy
+	// of its own, as under numactl, is not overruled by Local, and with Local a range
+	// is split evenly among the nodes, if each gets at least 1 GiB, and no block can be
+	// larger than its node's part. Default: that of the parent, Local without one.
+	Placement Placement
+
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
-	// Default: four times the machine's memory, at least 16 GiB, and at most a
-	// quarter of RLIMIT_AS. Limits: 16 MiB to 4 TiB. (Where addresses have 32
+	// Default: four times the machine's memory, at least 16 GiB, for each NUMA node
+	// that Local keeps apart, and at most a quarter of RLIMIT_AS. Limits: 16 MiB to 4 TiB. (Where addresses have 32
 	// bits: 512 MiB is default and limit.)
 	Reserve int64
 }
+
+// Placement says on which NUMA nodes memory lies.
+type Placement = arena.Placement
+
+const (
+	// Local: on the node of the thread that allocates.
+	Local = arena.Local
+
+	// Interleave: OS pages alternate between all nodes that have CPUs.
+	Interleave = arena.Interleave
+)
+
+// OnNode is the placement on the NUMA node with the given number, from 0 on.
+func OnNode(number int) Placement { return arena.OnNode(number) }
 
 const (
 	minLimit            = 64 << 10 // bytes, of Options.Limit
@@ -91,6 +113,8 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 		return nil, fmt.Errorf("alloc: Options.Limit is %d bytes, at least %d are needed", o.Limit, minLimit)
 	case o.SoftLimit != 0 && o.SoftLimit < minLimit:
 		return nil, fmt.Errorf("alloc: Options.SoftLimit is %d bytes, at least %d are needed", o.SoftLimit, minLimit)
+	case o.Placement < 0:
+		return nil, fmt.Errorf("alloc: Options.Placement is a node below 0")
 	case o.ReleaseDelay > 0 && o.ReleaseDelay < minReleaseDelay:
 		return nil, fmt.Errorf("alloc: Options.ReleaseDelay is %v, at least %v are needed", o.ReleaseDelay, minReleaseDelay)
 	}
@@ -104,7 +128,7 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 	if reserve == 0 {
 		reserve = a.defaultReserve()
 	}
-	if err := a.heap.Open(a.name, reserve, a.budget, a.slow()); err != nil {
+	if err := a.heap.Open(arena.Config{Name: a.name, Reserve: reserve, Budget: a.budget, Placement: o.Placement, Slow: a.slow()}); err != nil {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
 	}
 	if o.ReleaseDelay > 0 && osmem.CanRelease {
@@ -135,6 +159,9 @@ func (a *Allocator) defaultReserve() int64 {
 		for reserve < 4*machineMemory() && reserve < arena.MaxReserve {
 			reserve *= 2
 		}
+	}
+	if a.options.Placement <= Local {
+		reserve = min(arena.MaxReserve, reserve*int64(arena.Parts()))
 	}
 	if bound := addressSpace(); bound > 0 {
 		reserve = min(reserve, max(bound/4, arena.MinReserve))

@@ -10,8 +10,9 @@ import (
 
 // Child returns an allocator with a budget below a's: the memory that it takes counts
 // towards its own limit and towards those of a and all above. Its name is a's
-// with its own behind a slash ("child" by default); its ReleaseDelay is a's by
-// default, and so is its Reserve unless a limit says that it needs less.
+// with its own behind a slash ("child" by default); its ReleaseDelay and its
+// Placement are a's by default, and so is its Reserve unless a limit says that it
+// needs less.
 //
 // A child has caches and pages of its own. So what a tenant does costs others no
 // locks, its blocks are freed through it alone, and its Close gives back all of
@@ -28,6 +29,9 @@ func (a *Allocator) Child(o Options) (*Allocator, error) {
 	o.Name = a.name + "/" + o.Name
 	if o.ReleaseDelay == 0 {
 		o.ReleaseDelay = a.options.ReleaseDelay
+	}
+	if o.Placement == 0 {
+		o.Placement = a.options.Placement
 	}
 	if o.Reserve == 0 && a.options.Reserve != 0 && a.budget.Limit() == 0 && o.Limit == 0 {
 		o.Reserve = a.options.Reserve

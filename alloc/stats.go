@@ -21,9 +21,10 @@ type Stats struct {
 	arena.Stats
 }
 
-// ClassStats, SlabStats and BudgetStats are those of package arena.
+// ClassStats, NodeStats, SlabStats and BudgetStats are those of package arena.
 type (
 	ClassStats  = arena.ClassStats
+	NodeStats   = arena.NodeStats
 	SlabStats   = arena.SlabStats
 	BudgetStats = arena.BudgetStats
 )
@@ -63,7 +64,7 @@ func (s *Stats) Figures() iter.Seq2[string, int64] {
 		value := reflect.ValueOf(s.Stats)
 		for i := range value.NumField() {
 			if value.Field(i).Kind() != reflect.Int64 {
-				continue // the classes
+				continue // texts and lists
 			}
 			if !yield(value.Type().Field(i).Tag.Get("json"), value.Field(i).Int()) {
 				return
@@ -109,7 +110,28 @@ func (s Stats) String() string {
 		fmt.Fprintf(table, "%s\t%s\t%s\t  %s\n", row.name, size(row.bytes), share, row.note)
 	}
 	table.Flush() // a strings.Builder does not fail
+	s.writeNodes(&text)
 	return text.String()
+}
+
+// writeNodes writes on which NUMA nodes the memory lies, if that needs to be told.
+func (s *Stats) writeNodes(text *strings.Builder) {
+	if s.Nodes.Len() < 2 && s.PlacementReason == "" {
+		return
+	}
+	fmt.Fprintf(text, "nodes: %s", s.Placement)
+	if s.PlacementReason != "" {
+		fmt.Fprintf(text, " (%s)", s.PlacementReason)
+	}
+	fmt.Fprintln(text)
+	if s.Nodes.Len() < 2 {
+		return
+	}
+	table := tabwriter.NewWriter(text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for n := range s.Nodes.All() {
+		fmt.Fprintf(table, "node %d\t%s\t  of which %s are free pages; others served its threads %d times\n", n.Node, size(n.Backed), size(n.PageHeapFree), n.Borrowed)
+	}
+	table.Flush()
 }
 
 // size is a number of bytes for a person.

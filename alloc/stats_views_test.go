@@ -35,11 +35,15 @@ func golden(t *testing.T, file, got string) {
 func someStats() Stats {
 	s := Stats{Name: "server/tenant"}
 	for i, figure := range []*int64{&s.Reserved, &s.Limit, &s.Charged, &s.Backed, &s.Live, &s.RoundingMost, &s.CachedVCPU, &s.CachedTransfer,
-		&s.CachedCentral, &s.Tails, &s.PageHeapFree, &s.Gone, &s.GoneCharged, &s.Retained, &s.Released, &s.Metadata, &s.LargeBlocks} {
+		&s.CachedCentral, &s.Tails, &s.PageHeapFree, &s.Gone, &s.GoneCharged, &s.Retained, &s.Released, &s.Metadata, &s.LargeBlocks, &s.NodeMoves} {
 		*figure = int64(i+1) << 20
 	}
 	for class := range s.Classes[1:] {
 		s.Classes[class+1].Size = arena.ClassSize(uint8(class + 1))
+	}
+	s.Placement = "local"
+	if err := json.Unmarshal([]byte(`[{"node": 0, "backed": 1048576, "gone": 2, "page_heap_free": 3072, "released": 4, "borrowed": 5}, {"node": 1, "backed": 6144}]`), &s.Nodes); err != nil {
+		panic(err)
 	}
 	s.Classes[2] = ClassStats{Size: s.Classes[2].Size, Spans: 1, Live: 2, VCPU: 3, Transfer: 4, Central: 5}
 	return s
@@ -62,6 +66,9 @@ func TestStatsForms(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"/classes":[{"size":1}]}`), &back); err == nil {
 		t.Error("there is a class of one byte")
 	}
+	if err := json.Unmarshal([]byte(`{"/nodes":[{},{},{},{},{},{},{},{},{}]}`), &back); err == nil {
+		t.Error("there are nine nodes")
+	}
 	if err := json.Unmarshal([]byte(`{"mode":"none"}`), &back); err == nil {
 		t.Error("there is a mode none")
 	}
@@ -76,7 +83,7 @@ func TestStatsForms(t *testing.T) {
 			t.Errorf("%s is %v in JSON, %d as a figure", name, keys[name], value)
 		}
 	}
-	if count != len(keys)-3 {
+	if count != len(keys)-6 {
 		t.Errorf("%d figures, %d keys", count, len(keys))
 	}
 }

@@ -94,7 +94,7 @@ func (b *Budget) close() {
 	if h == nil {
 		return
 	}
-	b.charge(h.gone.pages.Load() - h.pages.used - h.pages.resident)
+	b.charge(-h.chargeable())
 	if b.parent != nil {
 		b.parent.mu.Lock()
 		delete(b.parent.below, b)

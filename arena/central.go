@@ -22,17 +22,17 @@ type central struct {
 	_       [64]byte
 }
 
-// takeObjects fills into with free objects of the class, as many as it can get
-// without a second new span, and returns how many. An error comes with none; then
+// takeObjects fills into with free objects of the class on a node, as many as it can
+// get without a second new span, and returns how many. An error comes with none; then
 // a limit may have no room for the free objects that there are, whose memory is gone.
-func (h *Heap) takeObjects(class uint8, into []unsafe.Pointer) (int, error) {
-	c := &h.central[class]
+func (h *Heap) takeObjects(from *node, class uint8, into []unsafe.Pointer) (int, error) {
+	c := &from.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
 	if c.partial.fullest() == 0 {
 		c.mu.Unlock()
-		page, err := h.newSpan(class)
+		page, err := h.newSpan(from, class)
 		c.mu.Lock()
 		switch {
 		case err == nil:
@@ -77,9 +77,9 @@ func (h *Heap) takeBacked(c *central, into []unsafe.Pointer) int {
 }
 
 // newSpan returns a span of the class with all objects free.
-func (h *Heap) newSpan(class uint8) (page uint32, err error) {
+func (h *Heap) newSpan(from *node, class uint8) (page uint32, err error) {
 	c := &classes[class]
-	page, _, err = h.pages.alloc(c.pages, 1)
+	page, _, err = from.pages.alloc(c.pages, 1)
 	if err != nil {
 		return 0, err
 	}
@@ -150,11 +150,23 @@ func (h *Heap) taken(c *central, page, before uint32) {
 	}
 }
 
-// giveObjects puts objects of the class back into their spans. It returns the
-// first one that was free already, or nil: the program has freed it twice, and
-// only now can it be told.
+// giveObjects puts objects of the class back into their spans, which changes their
+// order. It returns one that was free already, the first on its node, or nil: the
+// program has freed it twice, and only now can it be told.
 func (h *Heap) giveObjects(class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
-	c := &h.central[class]
+	for len(objects) > 0 {
+		n, count := h.sameNode(objects)
+		if also := h.giveObjectsOf(n, class, objects[:count]); twice == nil {
+			twice = also
+		}
+		objects = objects[count:]
+	}
+	return twice
+}
+
+// giveObjectsOf is giveObjects for objects of one node.
+func (h *Heap) giveObjectsOf(n *node, class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
+	c := &n.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, object := range objects {
@@ -205,5 +217,5 @@ func (h *Heap) freeSpan(c *central, page uint32) {
 	gone := h.forgetGone(page)
 	s.state = spanNone
 	h.pageMap.clear(page, pages)
-	h.pages.release(page, pages-gonePages(gone), true)
+	h.nodeOf(page).pages.release(page, pages-gonePages(gone), true)
 }

@@ -17,7 +17,7 @@ func takeAll(t *testing.T, random *rand.Rand, h *Heap, class uint8) (objects []u
 	once := map[unsafe.Pointer]bool{}
 	for {
 		var array [maxBatch]unsafe.Pointer
-		n, err := h.takeObjects(class, array[:1+random.IntN(maxBatch)])
+		n, err := h.takeObjects(h.nodes[0], class, array[:1+random.IntN(maxBatch)])
 		if err != nil {
 			if n != 0 || !errors.Is(err, ErrLimit) {
 				t.Fatalf("class %d: %d objects, %v", class, n, err)
@@ -58,8 +58,8 @@ func TestCentralConserves(t *testing.T) {
 				mustHold(t, h.CheckInvariants())
 			}
 		}
-		if h.central[class].spans != 0 || h.pages.used != 0 {
-			t.Fatalf("class %d: all objects are free, but %d spans and %d pages are not", class, h.central[class].spans, h.pages.used)
+		if h.nodes[0].central[class].spans != 0 || h.nodes[0].pages.used != 0 {
+			t.Fatalf("class %d: all objects are free, but %d spans and %d pages are not", class, h.nodes[0].central[class].spans, h.nodes[0].pages.used)
 		}
 	}
 }
@@ -75,7 +75,7 @@ func TestCentralTakesUpAgain(t *testing.T) {
 	for step := range 20_000 {
 		if random.IntN(100) < 36-16*(step/4000%2) {
 			var array [4]unsafe.Pointer
-			n, err := h.takeObjects(class, array[:1+random.IntN(4)])
+			n, err := h.takeObjects(h.nodes[0], class, array[:1+random.IntN(4)])
 			if err != nil || n == 0 {
 				t.Fatalf("%d objects, %v", n, err)
 			}
@@ -96,7 +96,7 @@ func TestCentralTakesUpAgain(t *testing.T) {
 				t.Fatalf("%p is said to be free already", object)
 			}
 		}
-		if given := h.central[class].given; given != int64(len(order)) {
+		if given := h.nodes[0].central[class].given; given != int64(len(order)) {
 			t.Fatalf("%d objects are counted as %d", len(order), given)
 		}
 		if step%16 == 0 {
@@ -111,7 +111,7 @@ func TestGiveObjectsTwice(t *testing.T) {
 	h := openHeap(t, MinReserve, 0)
 	class, other := ClassOf(1280), ClassOf(4096)
 	var array [4]unsafe.Pointer
-	if n, err := h.takeObjects(class, array[:]); n != len(array) || err != nil {
+	if n, err := h.takeObjects(h.nodes[0], class, array[:]); n != len(array) || err != nil {
 		t.Fatalf("%d objects, %v", n, err)
 	}
 	give := func(want unsafe.Pointer, objects ...unsafe.Pointer) {
@@ -126,8 +126,8 @@ func TestGiveObjectsTwice(t *testing.T) {
 	give(array[1], array[1], array[1], array[2])
 	give(nil, array[3])
 	give(array[2], array[2], array[3]) // the span is in the page heap
-	if h.pages.used != 0 {
-		t.Fatalf("%d pages used, want none", h.pages.used)
+	if h.nodes[0].pages.used != 0 {
+		t.Fatalf("%d pages used, want none", h.nodes[0].pages.used)
 	}
 	objects := takeAllSpans(t, h, other)
 	give(array[3], array[3]) // in the middle of an object of the other class
@@ -147,9 +147,9 @@ func TestGiveObjectsTwice(t *testing.T) {
 // in use again.
 func takeAllSpans(t *testing.T, h *Heap, class uint8) (objects []unsafe.Pointer) {
 	t.Helper()
-	for top := h.pages.top; h.pages.used+int64(classes[class].pages) < int64(top); {
+	for top := h.nodes[0].pages.top; h.nodes[0].pages.used+int64(classes[class].pages) < int64(top); {
 		var array [maxBatch]unsafe.Pointer
-		n, err := h.takeObjects(class, array[:classes[class].perSpan])
+		n, err := h.takeObjects(h.nodes[0], class, array[:classes[class].perSpan])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestGiveObjectsToAnotherSpan(t *testing.T) {
 	h := openHeap(t, MinReserve, 0)
 	class := ClassOf(5120) // 5 pages
 	object := make([]unsafe.Pointer, 1)
-	if _, err := h.takeObjects(class, object); err != nil {
+	if _, err := h.takeObjects(h.nodes[0], class, object); err != nil {
 		t.Fatal(err)
 	}
 	h.giveObjects(class, object)
@@ -173,7 +173,7 @@ func TestGiveObjectsToAnotherSpan(t *testing.T) {
 		t.Fatalf("%p, want %p, %v", shim, object[0], err)
 	}
 	span := make([]unsafe.Pointer, classes[class].perSpan)
-	if n, err := h.takeObjects(class, span); n != len(span) || err != nil {
+	if n, err := h.takeObjects(h.nodes[0], class, span); n != len(span) || err != nil {
 		t.Fatalf("%d objects, %v", n, err)
 	}
 	for offset := uintptr(PageSize); offset < 5*PageSize; offset += 8 {
@@ -184,7 +184,7 @@ func TestGiveObjectsToAnotherSpan(t *testing.T) {
 		}
 	}
 	mustHold(t, h.CheckInvariants())
-	if given := h.central[class].given; given != int64(len(span)) {
+	if given := h.nodes[0].central[class].given; given != int64(len(span)) {
 		t.Errorf("%d objects are counted as %d", len(span), given)
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
@@ -106,7 +105,7 @@ func TestOpenAsksForLess(t *testing.T) {
 		}
 		defer restore()
 		var h Heap
-		if err := h.Open("test", min(64<<30, MaxReserve), NewBudget("test", nil, 0, 0), rseqcs.Slow{}); err != nil {
+		if err := h.Open(Config{Name: "test", Reserve: min(64<<30, MaxReserve), Budget: NewBudget("test", nil, 0, 0)}); err != nil {
 			return err
 		}
 		if h.size < MinReserve || h.size > 256<<20 {
@@ -137,7 +136,7 @@ func TestOpenWithoutAddresses(t *testing.T) {
 				return err
 			}
 			var h Heap
-			err = h.Open("test", 256<<20, NewBudget("test", nil, 0, 0), rseqcs.Slow{})
+			err = h.Open(Config{Name: "test", Reserve: 256 << 20, Budget: NewBudget("test", nil, 0, 0)})
 			restore()
 			if !errors.Is(err, ErrNoMemory) {
 				return fmt.Errorf("%d bytes of addresses: %w", more, err)
@@ -158,7 +157,7 @@ func TestBackFails(t *testing.T) {
 	const blockSize, room = 1 << 20, 64 << 20
 	inChild(t, func() error {
 		var h Heap
-		if err := h.Open("test", 256<<20, NewBudget("test", nil, 0, 0), rseqcs.Slow{}); err != nil {
+		if err := h.Open(Config{Name: "test", Reserve: 256 << 20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
 			return err
 		}
 		restore, err := limitTo(unix.RLIMIT_DATA, "VmData", room)

@@ -5,14 +5,13 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // openHeap returns a heap that the test closes.
 func openHeap(t testing.TB, reserve, limit int64) *Heap {
 	t.Helper()
 	h := new(Heap)
-	if err := h.Open("test", reserve, NewBudget("test", nil, limit, 0), rseqcs.Slow{}); err != nil {
+	if err := h.Open(Config{Name: "test", Reserve: reserve, Budget: NewBudget("test", nil, limit, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -51,13 +50,20 @@ func reserveRange(t testing.TB, size uintptr) osmem.Range {
 // Numbers are pages.
 func newPageHeap(t testing.TB, pages uint32, limit int64) *pageHeap {
 	t.Helper()
-	h := &pageHeap{spans: newSpanTable(t, pages), top: firstPage, budget: NewBudget("test", nil, limit<<pageShift, 0)}
-	h.arrived.L = &h.mu
-	h.memory = reserveRange(t, uintptr(pages)<<pageShift)
+	h := new(pageHeap)
+	h.open(newSpanTable(t, pages), NewBudget("test", nil, limit<<pageShift, 0), reserveRange(t, uintptr(pages)<<pageShift), 0)
 	if err := h.spans.back(firstPage + 1); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// checkInvariants checks a page heap whose budget no other charges.
+func (h *pageHeap) checkInvariants() error {
+	if err := h.checkSpans(); err != nil {
+		return err
+	}
+	return h.budget.checkCharged(h.used + h.resident)
 }
 
 // bytesOf returns the memory of a run of pages.

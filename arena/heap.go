@@ -24,63 +24,78 @@ type Heap struct {
 	size    uintptr        // bytes of it that are in the page map
 	pageMap pageMap
 
+	memory        osmem.Range // the range; the nodes have parts of it
 	pageMapMemory osmem.Range
 	spans         spanTable
-	pages         pageHeap
+	budget        *Budget
+	nodes         []*node // at least one
+	part          uint32  // pages of each but the last
 	large         largeStats
-	gone          goneStats
 	capacity      capacity
 	upkeep        upkeep
 	draining      sync.Mutex // reclaim, one at a time
-	transfer      [classCount]transfer
-	central       [classCount]central
+
+	machine         *machine
+	homes           homes
+	placement       string // what has become of the Placement
+	placementReason string // why it is not what was asked for, or empty
 }
 
-// Open makes h, which must be zero, an empty heap. name appears in
-// /proc/self/maps. It reserves the given number of bytes of address space, or
-// half as often as the system refuses, and charges what it backs of that to the
-// budget. slow serves what Blocks cannot.
-func (h *Heap) Open(name string, reserve int64, budget *Budget, slow rseqcs.Slow) error {
-	if reserve < MinReserve || reserve > MaxReserve {
-		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", reserve, MinReserve, int64(MaxReserve))
+// Config is how a heap is to be.
+type Config struct {
+	Name      string      // appears in /proc/self/maps
+	Reserve   int64       // address space in bytes, MinReserve to MaxReserve
+	Budget    *Budget     // is charged with what the heap backs
+	Placement Placement   // on which NUMA nodes it is to lie
+	Slow      rseqcs.Slow // serves what Blocks cannot
+
+	machine *machine // of a test; nil for the real one
+}
+
+// Open makes h, which must be zero, an empty heap. It reserves as much address space
+// as c says, or half of it as often as the system refuses.
+func (h *Heap) Open(c Config) error {
+	if c.Reserve < MinReserve || c.Reserve > MaxReserve {
+		return fmt.Errorf("arena: a reservation of %d bytes: not in [%d, %d]", c.Reserve, MinReserve, int64(MaxReserve))
 	}
+	if c.machine == nil {
+		c.machine = thisMachine()
+	}
+	h.budget = c.Budget
 	var err error
-	for size := uintptr(reserve) &^ (MinReserve - 1); ; size = size / 2 &^ (MinReserve - 1) {
-		if err = h.reserve(name, size); err == nil {
+	for size := uintptr(c.Reserve) &^ (MinReserve - 1); ; size = size / 2 &^ (MinReserve - 1) {
+		if err = h.reserve(&c, size); err == nil {
 			break
 		}
 		if size < 2*MinReserve {
 			return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
 		}
 	}
-	limit := budget.Limit()
-	stack, err := rseqcs.NewStack(name, magazines(limit))
+	limit := h.budget.Limit()
+	stack, err := rseqcs.NewStack(c.Name, magazines(limit))
 	if err != nil {
 		return fmt.Errorf("arena: %w: %w", ErrNoMemory, errors.Join(err, h.unmap()))
 	}
 	h.Magazines = *stack
 	h.capacity.open(stack, limit)
-	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, slow)
-	h.pages.spans = &h.spans
-	h.pages.arrived.L = &h.pages.mu
-	h.pages.top = firstPage
-	h.pages.budget = budget
+	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, c.Slow)
 	if limit > 0 {
-		h.pages.memory.NoHugePages() // else memory is taken that no count knows of
+		h.memory.NoHugePages() // else memory is taken that no count knows of
 	}
-	budget.open(h)
+	h.budget.open(h)
 	return nil
 }
 
 // reserve makes the range and its tables, or nothing.
-func (h *Heap) reserve(name string, size uintptr) (err error) {
+func (h *Heap) reserve(c *Config, size uintptr) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.unmap())
+			h.nodes = nil
 		}
 	}()
-	pages := size >> pageShift
-	if h.pages.memory, err = osmem.Reserve(size, name+" heap"); err != nil {
+	pages, name := size>>pageShift, c.Name
+	if h.memory, err = osmem.Reserve(size, name+" heap"); err != nil {
 		return err
 	}
 	if h.pageMapMemory, err = osmem.Reserve(roundUp(pages*4), name+" page map"); err != nil {
@@ -99,10 +114,10 @@ func (h *Heap) reserve(name string, size uintptr) (err error) {
 	if err = h.pageMapMemory.Back(h.pageMapMemory.Size); err != nil {
 		return err
 	}
-	if err = h.spans.back(firstPage + 1); err != nil {
+	h.base, h.size = h.memory.Base, size
+	if err = h.place(c.Placement, c.machine); err != nil {
 		return err
 	}
-	h.base, h.size = h.pages.memory.Base, size
 	h.pageMap.entries = (*rseqcs.PageEntry)(h.pageMapMemory.Base)
 	return nil
 }
@@ -111,7 +126,7 @@ func roundUp(size uintptr) uintptr { return (size + osmem.Granule - 1) &^ (osmem
 
 // unmap gives all ranges back.
 func (h *Heap) unmap() error {
-	return errors.Join(h.pages.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap(), h.spans.gone.Unmap())
+	return errors.Join(h.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap(), h.spans.gone.Unmap())
 }
 
 // Close gives all memory of the heap back to the system, blocks in use too. No
@@ -120,7 +135,7 @@ func (h *Heap) unmap() error {
 func (h *Heap) Close() error {
 	// First those who work on h unasked.
 	h.upkeep.end()
-	h.pages.budget.close()
+	h.budget.close()
 	h.Blocks.Close()
 	h.size = 0
 	if err := errors.Join(h.Magazines.Close(), h.unmap()); err != nil {

@@ -131,7 +131,7 @@ func checkQuiet(t *testing.T, h *Heap, live int64) {
 	if s.Limit > 0 && s.Backed > s.Limit {
 		t.Fatalf("%d bytes backed, above the limit of %d", s.Backed, s.Limit)
 	}
-	if h.pages.budget.Below() == 0 && s.Charged != s.Backed+s.GoneCharged {
+	if h.budget.Below() == 0 && s.Charged != s.Backed+s.GoneCharged {
 		t.Fatalf("%d bytes backed and %d gone that count, but %d charged", s.Backed, s.GoneCharged, s.Charged)
 	}
 }
@@ -215,7 +215,7 @@ func TestHeapConcurrent(t *testing.T) {
 func TestHeapOpenRefuses(t *testing.T) {
 	for _, reserve := range []int64{-1, 0, MinReserve - 1, MaxReserve + 1} {
 		var h Heap
-		if err := h.Open("test", reserve, NewBudget("test", nil, 0, 0), rseqcs.Slow{}); err == nil {
+		if err := h.Open(Config{Name: "test", Reserve: reserve, Budget: NewBudget("test", nil, 0, 0)}); err == nil {
 			t.Errorf("%d bytes: no error", reserve)
 			h.Close()
 		}
@@ -292,7 +292,7 @@ func TestHeapReclaims(t *testing.T) {
 		"large": func(h *Heap) error { _, _, err := h.AllocLarge(limit, 1); return err },
 		"small": func(h *Heap) error {
 			for pages := int64(0); pages < limit/PageSize; pages++ {
-				h.pages.alloc(1, 1) // until only the caches have any
+				h.nodes[0].pages.alloc(1, 1) // until only the caches have any
 			}
 			_, err := h.Alloc(ClassOf(100))
 			return err

@@ -1,23 +1,40 @@
 package arena
 
 import (
-	"github.com/vcpualloc/vcpualloc/rseqcs"
-
 	"fmt"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // CheckInvariants checks the equations that the comments of the structures
 // state, and returns the first that does not hold. It looks at every page that
 // was ever used. Nobody else may use the heap meanwhile. It is for tests.
 func (h *Heap) CheckInvariants() error {
-	if err := h.pages.checkInvariants(h.gone.pages.Load()); err != nil {
+	var large census
+	for i, n := range h.nodes {
+		if err := h.checkNode(n, &large); err != nil {
+			return fmt.Errorf("node at position %d: %w", i, err)
+		}
+	}
+	if blocks, bytes := h.large.blocks.Load(), h.large.bytes.Load(); blocks != large.spans || bytes != large.pages<<pageShift {
+		return fmt.Errorf("%d large blocks of %d pages are counted as %d of %d bytes", large.spans, large.pages, blocks, bytes)
+	}
+	return h.budget.checkCharged(h.chargeable())
+}
+
+// checkNode checks what lies in the part of one node.
+func (h *Heap) checkNode(n *node, large *census) error {
+	if err := n.pages.checkSpans(); err != nil {
 		return err
 	}
 	var found [classCount]census
-	var largeBlocks, largePages, gone, uncharged int64
-	for page := uint32(firstPage); page < h.pages.top; {
+	var gone, uncharged int64
+	for page := n.pages.first; page < n.pages.top; {
 		s := h.spans.at(page)
+		if h.nodeOf(page) != n || h.nodeOf(page+s.pages-1) != n {
+			return fmt.Errorf("page %d: a span of %d pages that are not all of this node", page, s.pages)
+		}
 		var err error
 		switch s.state {
 		case spanFree:
@@ -28,7 +45,7 @@ func (h *Heap) CheckInvariants() error {
 			uncharged += int64(gonePages(s.gone))
 			err = h.checkSmall(page, s)
 		case spanLarge:
-			largeBlocks, largePages = largeBlocks+1, largePages+int64(s.pages)
+			large.add(s)
 			err = h.checkEntries(page, s.pages, func(i uint32) rseqcs.PageEntry {
 				if i == 0 {
 					return classLarge
@@ -43,25 +60,23 @@ func (h *Heap) CheckInvariants() error {
 		}
 		page += s.pages
 	}
-	if blocks, bytes := h.large.blocks.Load(), h.large.bytes.Load(); blocks != largeBlocks || bytes != largePages<<pageShift {
-		return fmt.Errorf("%d large blocks of %d pages are counted as %d of %d bytes", largeBlocks, largePages, blocks, bytes)
-	}
-	if pieces, pages := h.gone.pieces.Load(), h.gone.pages.Load(); pieces != gone || pages != uncharged {
+	if pieces, pages := n.gone.pieces.Load(), n.gone.pages.Load(); pieces != gone || pages != uncharged {
 		return fmt.Errorf("%d pieces are gone and %d pages not charged for it, %d and %d are counted", gone, uncharged, pieces, pages)
 	}
 	for class := 1; class < classCount; class++ {
-		if err := h.checkClass(uint8(class), &found[class]); err != nil {
+		if err := h.checkClass(n, uint8(class), &found[class]); err != nil {
 			return fmt.Errorf("class %d: %w", class, err)
 		}
 	}
 	return nil
 }
 
-// census counts the spans of a class.
-type census struct{ spans, listed, free int64 }
+// census counts the spans of a class, or the large ones.
+type census struct{ spans, pages, listed, free int64 }
 
 func (c *census) add(s *span) {
 	c.spans++
+	c.pages += int64(s.pages)
 	c.free += int64(s.free)
 	if s.free > 0 {
 		c.listed++
@@ -120,8 +135,8 @@ func (h *Heap) checkGone(page uint32, s *span, bitmap []uint64) error {
 }
 
 // checkClass checks the central list and the transfer cache of a class.
-func (h *Heap) checkClass(class uint8, found *census) error {
-	c := &h.central[class]
+func (h *Heap) checkClass(n *node, class uint8, found *census) error {
+	c := &n.central[class]
 	if c.spans != found.spans || c.given+found.free != found.spans*int64(classes[class].perSpan) {
 		return fmt.Errorf("%d spans with %d free objects are counted as %d with %d objects given", found.spans, found.free, c.spans, c.given)
 	}
@@ -144,21 +159,22 @@ func (h *Heap) checkClass(class uint8, found *census) error {
 	if listed != found.listed {
 		return fmt.Errorf("%d spans have free objects, %d are listed", found.listed, listed)
 	}
-	return h.checkTransfer(class)
+	return h.checkTransfer(n, class)
 }
 
 // checkTransfer checks that a transfer cache is within its capacity, and that
-// it holds objects of the class that are not free in their spans, each once.
-func (h *Heap) checkTransfer(class uint8) error {
-	objects := h.transfer[class].objects
+// it holds objects of the class and node that are not free in their spans, each once.
+func (h *Heap) checkTransfer(n *node, class uint8) error {
+	objects := n.transfer[class].objects
 	if len(objects) > transferCapacity(class) {
 		return fmt.Errorf("%d objects in the transfer cache, more than %d", len(objects), transferCapacity(class))
 	}
 	once := make(map[unsafe.Pointer]bool, len(objects))
 	for _, object := range objects {
-		if h.ClassAt(object) != class || once[object] || h.isFree(object) {
-			return fmt.Errorf("%p in the transfer cache: at an object of class %d, there twice: %t, free in its span: %t",
-				object, h.ClassAt(object), once[object], h.isFree(object))
+		near := h.nodeOf(uint32(h.offsetOf(object)>>pageShift)) == n
+		if h.ClassAt(object) != class || once[object] || h.isFree(object) || !near {
+			return fmt.Errorf("%p in the transfer cache: at an object of class %d, there twice: %t, free in its span: %t, of this node: %t",
+				object, h.ClassAt(object), once[object], h.isFree(object), near)
 		}
 		once[object] = true
 	}
@@ -213,13 +229,12 @@ func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
 	return count, nil
 }
 
-// checkInvariants walks over all pages below top and checks the equations of
-// pageHeap and of its free spans, and that no two of these are neighbours. gone pages
-// are not charged.
-func (h *pageHeap) checkInvariants(gone int64) error {
+// checkSpans walks over all pages below top and checks the equations of pageHeap and
+// of its free spans, and that no two of these are neighbours.
+func (h *pageHeap) checkSpans() error {
 	var used, resident, freeSpans int64
 	afterFree, stuck := false, 0
-	page := uint32(firstPage)
+	page := h.first
 	for page < h.top {
 		s := h.spans.at(page)
 		head := h.spans.at(page + s.pages - 1).head
@@ -250,10 +265,6 @@ func (h *pageHeap) checkInvariants(gone int64) error {
 	if stuck != h.stuck {
 		return fmt.Errorf("%d free spans are stuck, %d are counted", stuck, h.stuck)
 	}
-	charged := h.budget.charged.Load()
-	if own := h.used + h.resident - gone; charged > h.budget.limit || charged < own || charged > own && h.budget.Below() == 0 {
-		return fmt.Errorf("%d pages used, %d resident and %d gone are charged as %d, the limit is %d", h.used, h.resident, gone, charged, h.budget.limit)
-	}
 	binned, err := h.backed.checkInvariants(h.spans)
 	if err != nil {
 		return err
@@ -263,4 +274,13 @@ func (h *pageHeap) checkInvariants(gone int64) error {
 		err = fmt.Errorf("%d free spans, %d in the bins", freeSpans, binned)
 	}
 	return err
+}
+
+// checkCharged checks the equation of Budget for a node whose own heap has so many pages
+// to charge.
+func (b *Budget) checkCharged(own int64) error {
+	if charged := b.charged.Load(); charged > b.limit || charged < own || charged > own && b.Below() == 0 {
+		return fmt.Errorf("%d pages are charged as %d, the limit is %d", own, charged, b.limit)
+	}
+	return nil
 }

@@ -11,8 +11,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // mostMappings is what a heap may cost of vm.max_map_count.
@@ -65,7 +63,7 @@ func TestFewMappings(t *testing.T) {
 			return err
 		}
 		var h Heap
-		if err := h.Open("test", 256<<20, NewBudget("test", nil, 0, 0), rseqcs.Slow{}); err != nil {
+		if err := h.Open(Config{Name: "test", Reserve: 256 << 20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
 			return err
 		}
 		if err := holes(&h); err != nil {
@@ -96,7 +94,7 @@ func TestLockedMemory(t *testing.T) {
 			return nil
 		}
 		var h Heap
-		if err := h.Open("test", min(4<<30, MaxReserve), NewBudget("test", nil, 0, 0), rseqcs.Slow{}); err != nil {
+		if err := h.Open(Config{Name: "test", Reserve: min(4<<30, MaxReserve), Budget: NewBudget("test", nil, 0, 0)}); err != nil {
 			return err
 		}
 		if resident, err := statusBytes("VmRSS"); err != nil || resident > uint64(h.size)/4 {

@@ -13,13 +13,16 @@ import (
 // pageHeap hands out runs of pages of one range of addresses, and joins what
 // comes back with its free neighbours.
 //
-//	pages below top = used + transit + pages of free spans
-//	backed          = used + resident
-//	charged         = backed - pages that are gone inside of spans (sweep.go)
-//	resident        = the sum of resident of the free spans and of those in transit
+//	pages from first up to top = used + transit + pages of free spans
+//	backed   = used + resident
+//	charged  = backed - pages that are gone inside of spans (sweep.go)
+//	resident = the sum of resident of the free spans and of those in transit
 type pageHeap struct {
 	mu       sync.Mutex
 	memory   osmem.Range
+	base     uint32 // number of the page at memory.Base
+	first    uint32 // lowest page that is used
+	end      uint32 // pages from here on are not of this heap
 	spans    *spanTable
 	backed   bins   // free spans with memory that can be returned to the system
 	bare     bins   // free spans without
@@ -33,6 +36,18 @@ type pageHeap struct {
 	transit  int64 // pages of free spans that are being returned, outside the lock
 	arrived  sync.Cond
 }
+
+// open makes h, which must be zero, a heap without free pages over memory, of which
+// the first page has the given number.
+func (h *pageHeap) open(spans *spanTable, budget *Budget, memory osmem.Range, base uint32) {
+	h.arrived.L = &h.mu
+	h.spans, h.budget, h.memory, h.base = spans, budget, memory, base
+	h.first = max(base, firstPage)
+	h.top, h.end = h.first, base+uint32(memory.Size>>pageShift)
+}
+
+// offsetOf returns where a page lies in memory, in bytes.
+func (h *pageHeap) offsetOf(page uint32) uintptr { return uintptr(page-h.base) << pageShift }
 
 // LimitError says that a heap would have to exceed its limit or one above, in
 // bytes. InUse is what that limit counts and Name whose it is.
@@ -78,7 +93,7 @@ func (h *pageHeap) allocRoomy(pages uint32) (first uint32, dirty bool, err error
 				return run
 			}
 		}
-		if run, err := h.grow(min(roomy*pages, uint32(h.memory.Size>>pageShift)-h.top)); err == nil && h.spans.at(run).pages >= pages {
+		if run, err := h.grow(min(roomy*pages, h.end-h.top)); err == nil && h.spans.at(run).pages >= pages {
 			return run
 		}
 		return h.find(pages)
@@ -107,7 +122,7 @@ func (h *pageHeap) allocFrom(find func(pages uint32) uint32, pages, align uint32
 				return 0, false, err
 			}
 		}
-		skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run) & (align - 1)
+		skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run - h.base) & (align - 1)
 		full := h.budget.charge(int64(pages) + h.residentAfter(run, skip, pages) - h.resident)
 		if full == nil {
 			first, dirty = h.cut(run, skip, pages)
@@ -127,7 +142,7 @@ func (h *pageHeap) extend(first, more uint32) (dirty, ok bool) {
 	defer h.mu.Unlock()
 	s := h.spans.at(first)
 	next := first + s.pages
-	if uint64(next)+uint64(more) > uint64(h.memory.Size>>pageShift) {
+	if uint64(next)+uint64(more) > uint64(h.end) {
 		return false, false
 	}
 	if free := h.freeFrom(next); free < more {
@@ -204,11 +219,10 @@ func (h *pageHeap) cut(run, skip, pages uint32) (first uint32, dirty bool) {
 // never used, together with a free span that ends there.
 func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	count := max(pages, growPages)
-	end := uint32(h.memory.Size >> pageShift)
 	if before := h.freeBefore(h.top); before != 0 && pages > growPages {
 		count = max(pages-h.spans.at(before).pages, growPages)
 	}
-	count = min(count, end-h.top)
+	count = min(count, h.end-h.top)
 	if before := h.freeBefore(h.top); count == 0 || count < pages && (before == 0 || h.spans.at(before).pages+count < pages) {
 		return 0, fmt.Errorf("%w: the reserved range of %s is used up", ErrNoMemory, humanize.IBytes(uint64(h.memory.Size)))
 	}
@@ -216,7 +230,7 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	if err := h.spans.back(top); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
-	if err := h.memory.Back(uintptr(top) << pageShift); err != nil {
+	if err := h.memory.Back(h.offsetOf(top)); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
 	first = h.put(h.top, span{pages: count})
@@ -303,7 +317,7 @@ func (h *pageHeap) take(first uint32) *span {
 
 // freeBefore returns the free span that ends right before page, or 0.
 func (h *pageHeap) freeBefore(page uint32) uint32 {
-	if page == firstPage {
+	if page == h.first {
 		return 0
 	}
 	return h.spans.at(page - 1).head
@@ -336,7 +350,7 @@ func (h *pageHeap) tryOne(most uint32) (ok bool, err error) {
 	h.resident += int64(s.resident)
 	h.transit += int64(s.pages)
 	h.mu.Unlock()
-	bytes, zeroed, err := h.memory.Release(uintptr(page)<<pageShift, uintptr(s.pages)<<pageShift)
+	bytes, zeroed, err := h.memory.Release(h.offsetOf(page), uintptr(s.pages)<<pageShift)
 	h.mu.Lock()
 	h.resident -= int64(s.resident)
 	h.transit -= int64(s.pages)

@@ -21,7 +21,7 @@ func TestPageHeapModel(t *testing.T) {
 			m := newPageModel(t, 2048, limit)
 			for step := range 1500 {
 				m.step()
-				mustHold(t, m.heap.checkInvariants(0))
+				mustHold(t, m.heap.checkInvariants())
 				m.checkUsed()
 				if step%64 == 0 {
 					m.checkClean()
@@ -30,7 +30,7 @@ func TestPageHeapModel(t *testing.T) {
 			for len(m.runs) > 0 {
 				m.release(len(m.runs) - 1)
 			}
-			mustHold(t, m.heap.checkInvariants(0))
+			mustHold(t, m.heap.checkInvariants())
 			if free := m.heap.find(1); m.heap.used != 0 || m.heap.top > firstPage && m.heap.spans.at(free).pages != m.heap.top-firstPage {
 				t.Errorf("all is free: %d pages used, a free span of %d of %d", m.heap.used, m.heap.spans.at(free).pages, m.heap.top-firstPage)
 			}
@@ -254,7 +254,7 @@ func TestPageHeapMeanwhile(t *testing.T) {
 			all.Wait()
 			stop.Store(true)
 			trimmer.Wait()
-			mustHold(t, h.checkInvariants(0))
+			mustHold(t, h.checkInvariants())
 			if h.used != 0 || h.transit != 0 || h.spans.at(firstPage).pages != h.top-firstPage {
 				t.Errorf("all is free: %d pages used, %d in transit, %d together of %d", h.used, h.transit, h.spans.at(firstPage).pages, h.top-firstPage)
 			}
@@ -323,7 +323,7 @@ func TestPageHeapAwaits(t *testing.T) {
 			if err := <-result; err != nil {
 				t.Error(err)
 			}
-			mustHold(t, h.checkInvariants(0))
+			mustHold(t, h.checkInvariants())
 		})
 	}
 }
@@ -346,7 +346,7 @@ func TestPageHeapGrows(t *testing.T) {
 			t.Fatalf("%d pages: at %d up to %d, %d resident, dirty: %t, %v; want at %d up to %d", step.pages, first, h.top, h.resident, dirty, err, at, step.top)
 		}
 		at += step.pages
-		mustHold(t, h.checkInvariants(0))
+		mustHold(t, h.checkInvariants())
 		if _, _, err := h.alloc(size-at+1, 1); !errors.Is(err, ErrNoMemory) {
 			t.Errorf("one page more than there is: %v", err)
 		}
@@ -362,5 +362,5 @@ func TestPageHeapRefusesAbsurd(t *testing.T) {
 			t.Errorf("%d pages aligned to %d: %v", run[0], run[1], err)
 		}
 	}
-	mustHold(t, h.checkInvariants(0))
+	mustHold(t, h.checkInvariants())
 }

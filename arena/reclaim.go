@@ -18,7 +18,10 @@ func (h *Heap) reclaim(want int64) {
 	for class := uint8(1); class < classCount; class++ {
 		var array [maxBatch]unsafe.Pointer
 		for {
-			n := h.transfer[class].take(array[:])
+			n := 0
+			for _, node := range h.nodes {
+				n += node.transfer[class].take(array[n:])
+			}
 			n += h.Magazines.PopBatch(int(class), array[n:])
 			if n == 0 {
 				break
@@ -27,7 +30,7 @@ func (h *Heap) reclaim(want int64) {
 		}
 	}
 	most := int64(h.size)
-	if limit := h.pages.budget.Limit(); limit > 0 {
+	if limit := h.budget.Limit(); limit > 0 {
 		most = min(most, limit)
 	}
 	if want == 0 || h.heldByVCPUs() >= max(want, most/worthDraining) {
@@ -38,18 +41,24 @@ func (h *Heap) reclaim(want int64) {
 }
 
 // makeRoom is what a heap does before it refuses pages: it moves what its caches
-// hold back to the spans, returns free OS pages of these, and makes the heaps that
-// share a full budget with it return their free memory. The caller holds no lock.
+// makeRoom is what a heap does before it refuses pages: it moves what its caches
+// hold back to the spans, returns free memory of its nodes and free OS pages inside of
+// its spans, and makes the heaps that share a full budget with it return their free
+// memory. The caller holds no lock.
 func (h *Heap) makeRoom(pages int64) {
 	h.reclaim(pages << pageShift)
-	h.pages.mu.Lock()
-	h.pages.retry()
-	h.pages.mu.Unlock()
-	need := pages - h.pages.residentNow()
-	if full := func() bool { return h.pages.budget.lacks(need) != nil }; full() {
+	h.retryPages()
+	if len(h.nodes) > 1 {
+		h.trimPages(func() bool { return h.budget.lacks(pages) != nil })
+	}
+	need := pages
+	for _, n := range h.nodes {
+		need = min(need, pages-n.pages.residentNow())
+	}
+	if full := func() bool { return h.budget.lacks(need) != nil }; full() {
 		h.sweep(true, full)
 	}
-	for node := h.pages.budget; node != nil; node = node.parent {
+	for node := h.budget; node != nil; node = node.parent {
 		node.squeeze(h, need)
 	}
 }
@@ -58,10 +67,32 @@ func (h *Heap) makeRoom(pages int64) {
 // is free in whole pages, and inside of spans until full says no.
 func (h *Heap) giveWay(full func() bool) {
 	h.reclaim(0)
-	h.pages.trim(func() bool { return true })
+	h.trimPages(func() bool { return true })
 	if full() {
 		h.sweep(true, full)
 	}
+}
+
+// retryPages makes the free spans candidates again that the system did not take.
+func (h *Heap) retryPages() {
+	for _, n := range h.nodes {
+		n.pages.mu.Lock()
+		n.pages.retry()
+		n.pages.mu.Unlock()
+	}
+}
+
+// trimPages returns the memory of free spans to the system until more says no, and
+// reports how many pages it returned, and the first error of the system.
+func (h *Heap) trimPages(more func() bool) (pages int64, first error) {
+	for _, n := range h.nodes {
+		returned, err := n.pages.trim(more)
+		pages += returned
+		if first == nil {
+			first = err
+		}
+	}
+	return pages, first
 }
 
 // heldByVCPUs returns the bytes of free objects in all magazines.

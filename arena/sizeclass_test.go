@@ -67,7 +67,7 @@ func TestClassAt(t *testing.T) {
 	h := openHeap(t, 32<<20, 0)
 	for class := uint8(1); class < classCount; class++ {
 		c := &classes[class]
-		page, err := h.newSpan(class)
+		page, err := h.newSpan(h.nodes[0], class)
 		if err != nil {
 			t.Fatal(err)
 		}

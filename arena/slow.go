@@ -28,12 +28,13 @@ func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
 	var array [maxBatch]unsafe.Pointer
 	batch := array[:classes[class].batch]
-	n := h.transfer[class].take(batch)
-	if n == 0 {
-		var err error
-		if n, err = h.takeObjects(class, batch); err != nil {
-			return nil, err
-		}
+	n := 0
+	err := h.serve(int64(classes[class].pages), func(from *node) (err error) {
+		n, err = h.fetch(from, class, batch)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	h.grow(class, n)
 	if kept := 1 + h.Magazines.PushBatch(int(class), batch[1:n]); kept < n {
@@ -43,13 +44,28 @@ func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
 	return batch[0], nil
 }
 
-// giveBack moves free objects to the transfer cache, and what it has no room
-// for to the spans. It returns an object that was found to be free already.
-func (h *Heap) giveBack(class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
-	if n := h.transfer[class].give(class, objects); n < len(objects) {
-		return h.giveObjects(class, objects[n:])
+// fetch takes objects of a node out of its transfer cache, or else of its spans.
+func (h *Heap) fetch(from *node, class uint8, into []unsafe.Pointer) (int, error) {
+	if n := from.transfer[class].take(into); n > 0 {
+		return n, nil
 	}
-	return nil
+	return h.takeObjects(from, class, into)
+}
+
+// giveBack moves free objects to the transfer caches of their nodes, and what these
+// have no room for to the spans. It returns an object that was found to be free
+// already. The order of the objects changes.
+func (h *Heap) giveBack(class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
+	for len(objects) > 0 {
+		n, count := h.sameNode(objects)
+		if given := n.transfer[class].give(class, objects[:count]); given < count {
+			if also := h.giveObjectsOf(n, class, objects[given:count]); twice == nil {
+				twice = also
+			}
+		}
+		objects = objects[count:]
+	}
+	return twice
 }
 
 // Free puts an object, of which ClassAt returned the class, into this vCPU's
@@ -87,23 +103,23 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 // bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge.
 func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err error) {
 	alignPages := uint32(max(1, PagesFor(align)))
-	return h.allocLarge(n, align, func(pages uint32) (uint32, bool, error) { return h.pages.alloc(pages, alignPages) })
+	return h.allocLarge(n, align, func(p *pageHeap, pages uint32) (uint32, bool, error) { return p.alloc(pages, alignPages) })
 }
 
 // AllocGrowing is AllocLarge of a block that ExtendLarge is likely to extend.
 func (h *Heap) AllocGrowing(n int) (block unsafe.Pointer, dirty bool, err error) {
-	return h.allocLarge(n, 1, h.pages.allocRoomy)
+	return h.allocLarge(n, 1, (*pageHeap).allocRoomy)
 }
 
-func (h *Heap) allocLarge(n, align int, alloc func(pages uint32) (uint32, bool, error)) (block unsafe.Pointer, dirty bool, err error) {
+func (h *Heap) allocLarge(n, align int, alloc func(p *pageHeap, pages uint32) (uint32, bool, error)) (block unsafe.Pointer, dirty bool, err error) {
 	if uintptr(n) > h.size || uintptr(align) > h.size {
 		return nil, false, fmt.Errorf("%w: %d bytes with an alignment of %d in a range of %d", ErrTooLarge, n, align, h.size)
 	}
 	pages := PagesFor(n)
-	page, dirty, err := alloc(uint32(pages))
+	page, dirty, err := h.takeRun(uint32(pages), alloc)
 	if err != nil {
 		h.makeRoom(int64(pages))
-		page, dirty, err = alloc(uint32(pages))
+		page, dirty, err = h.takeRun(uint32(pages), alloc)
 	}
 	if err != nil {
 		return nil, false, err
@@ -115,6 +131,15 @@ func (h *Heap) allocLarge(n, align int, alloc func(pages uint32) (uint32, bool, 
 	return h.addressOf(page), dirty, nil
 }
 
+// takeRun returns what alloc does with the page heap of a node.
+func (h *Heap) takeRun(pages uint32, alloc func(p *pageHeap, pages uint32) (uint32, bool, error)) (page uint32, dirty bool, err error) {
+	err = h.serve(int64(pages), func(from *node) (err error) {
+		page, dirty, err = alloc(&from.pages, pages)
+		return err
+	})
+	return page, dirty, err
+}
+
 // ExtendLarge extends the large block at address, at which one must start, to n
 // bytes where it is, if the pages behind it are free and no limit forbids it.
 // dirty tells that the new pages may hold old bytes.
@@ -124,7 +149,7 @@ func (h *Heap) ExtendLarge(address unsafe.Pointer, n int) (dirty, ok bool) {
 		return false, false
 	}
 	more := uint32(PagesFor(n)) - h.spans.at(page).pages
-	if dirty, ok = h.pages.extend(page, more); ok {
+	if dirty, ok = h.nodeOf(page).pages.extend(page, more); ok {
 		h.large.bytes.Add(int64(more) << pageShift)
 	}
 	return dirty, ok
@@ -137,7 +162,7 @@ func (h *Heap) ShrinkLarge(address unsafe.Pointer, n int) {
 	pages := h.spans.at(page).pages
 	if keep := uint32(PagesFor(n)); keep < pages {
 		h.large.bytes.Add(-int64(pages-keep) << pageShift)
-		h.pages.shrink(page, keep)
+		h.nodeOf(page).pages.shrink(page, keep)
 		h.upkeep.begin(h)
 	}
 }
@@ -159,7 +184,7 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 	h.large.blocks.Add(-1)
 	h.large.bytes.Add(-int64(s.pages) << pageShift)
 	s.state = spanNone
-	h.pages.release(page, s.pages, true)
+	h.nodeOf(page).pages.release(page, s.pages, true)
 	h.upkeep.begin(h)
 	return true
 }
@@ -212,7 +237,7 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 // system, after which it has gone on with the rest.
 func (h *Heap) Trim(more func() bool) (int64, error) {
 	h.reclaim(0)
-	pages, err := h.pages.trim(more)
+	pages, err := h.trimPages(more)
 	swept, _, sweepErr := h.sweep(true, more)
 	if err == nil {
 		err = sweepErr

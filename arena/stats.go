@@ -1,6 +1,9 @@
 package arena
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // largeStats counts the large blocks in use.
 type largeStats struct{ blocks, bytes atomic.Int64 }
@@ -13,6 +16,20 @@ type ClassStats struct {
 	VCPU     int64 `json:"vcpu"`     // in magazines
 	Transfer int64 `json:"transfer"` // in the transfer cache
 	Central  int64 `json:"central"`  // free in spans
+}
+
+// NodeStats is what a heap holds on one NUMA node, in bytes, as far as it can tell:
+// where the system really has the memory of an OS page is known to the system alone
+// (/proc/self/numa_maps), since it takes another node when one is full.
+//
+//	Backed, Gone, PageHeapFree and Released of all nodes are those of Stats
+type NodeStats struct {
+	Node         int   `json:"node"` // the kernel's number, -1 where the system chooses
+	Backed       int64 `json:"backed"`
+	Gone         int64 `json:"gone"`
+	PageHeapFree int64 `json:"page_heap_free"`
+	Released     int64 `json:"released"`
+	Borrowed     int64 `json:"borrowed"` // times that others served its threads, since it had no memory
 }
 
 // Stats is what a heap holds. The tags are the stable names of the figures, in the
@@ -28,6 +45,11 @@ type ClassStats struct {
 // How much of Live is rounding nobody knows, since the sizes that were asked for
 // are kept nowhere; RoundingMost bounds it.
 type Stats struct {
+	// Placement is on which NUMA nodes memory lies: "one node", "local", "interleave",
+	// "node 1", or "first touch", where the system decides. PlacementReason says why
+	// it is not what was asked for; else it is empty.
+	Placement       string `json:"placement"`
+	PlacementReason string `json:"placement_reason"`
 	// Reserved is address space, of blocks and tables. It takes no memory.
 	Reserved int64 `json:"/memory/reserved:bytes"`
 	// Limit is the node's own, 0 for none; one above may be tighter.
@@ -63,8 +85,14 @@ type Stats struct {
 	// Metadata is tables and magazines, as far as they were ever used. It comes on
 	// top of Backed and counts towards no limit.
 	Metadata int64 `json:"/memory/metadata:bytes"`
+	// NodeMoves is how often the magazines of a vCPU were emptied, since it had come to
+	// another NUMA node.
+	NodeMoves int64 `json:"/numa/moves:events"`
 	// LargeBlocks is the number of blocks above MaxSmall.
 	LargeBlocks int64 `json:"/blocks/large:blocks"`
+	// Nodes is what there is of each NUMA node: one for all where memory is not kept
+	// apart by nodes.
+	Nodes NodeList `json:"/nodes"`
 	// Classes are by their numbers; the first is none.
 	Classes ClassList `json:"/classes"`
 }
@@ -75,7 +103,7 @@ type Stats struct {
 func (h *Heap) Stats() *Stats {
 	h.draining.Lock()
 	defer h.draining.Unlock()
-	s := &Stats{LargeBlocks: h.large.blocks.Load(), Live: h.large.bytes.Load()}
+	s := &Stats{LargeBlocks: h.large.blocks.Load(), Live: h.large.bytes.Load(), Placement: h.placement, PlacementReason: h.placementReason}
 	s.RoundingMost = s.LargeBlocks * (1<<pageShift - 1)
 	for class := 1; class < classCount; class++ {
 		h.classStats(class, &s.Classes[class])
@@ -88,20 +116,23 @@ func (h *Heap) Stats() *Stats {
 		s.Tails += c.Spans * (int64(classes[class].pages)<<pageShift - int64(classes[class].perSpan)*size)
 	}
 	s.Metadata = h.Metadata()
-	p := &h.pages
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.Gone, s.GoneCharged = h.Gone(), h.GoneCharged()
-	s.Backed = (p.used+p.resident)<<pageShift - s.Gone
-	s.PageHeapFree = p.resident << pageShift
-	s.Retained = max(0, s.Backed-s.Live-s.Tails)
-	s.Released = p.released<<pageShift + h.gone.released.Load()
-	if p.budget.limit != noLimit {
-		s.Limit = p.budget.limit << pageShift
+	for _, n := range h.nodes {
+		of := n.stats()
+		s.Nodes.add(of)
+		s.Gone += of.Gone
+		s.GoneCharged += of.Gone - n.gone.pages.Load()<<pageShift
+		s.Backed += of.Backed
+		s.PageHeapFree += of.PageHeapFree
+		s.Released += of.Released
 	}
-	s.Charged = p.budget.Charged()
+	s.Retained = max(0, s.Backed-s.Live-s.Tails)
+	s.NodeMoves = h.homes.moves.Load()
+	if h.budget.limit != noLimit {
+		s.Limit = h.budget.limit << pageShift
+	}
+	s.Charged = h.budget.Charged()
 	tables := []int64{int64(h.pageMapMemory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size), int64(h.spans.gone.Size)}
-	s.Reserved = int64(p.memory.Size) + h.Magazines.Reserved()
+	s.Reserved = int64(h.memory.Size) + h.Magazines.Reserved()
 	for _, size := range tables {
 		s.Reserved += size
 	}
@@ -109,18 +140,57 @@ func (h *Heap) Stats() *Stats {
 }
 
 // Gone returns Stats.Gone alone.
-func (h *Heap) Gone() int64 { return h.gone.pieces.Load() << pieceShift }
+func (h *Heap) Gone() (bytes int64) {
+	for _, n := range h.nodes {
+		bytes += n.gone.pieces.Load() << pieceShift
+	}
+	return bytes
+}
+
+// chargeable returns the pages of the heap that are charged to its budget.
+func (h *Heap) chargeable() (pages int64) {
+	for _, n := range h.nodes {
+		n.pages.mu.Lock()
+		pages += n.pages.used + n.pages.resident - n.gone.pages.Load()
+		n.pages.mu.Unlock()
+	}
+	return pages
+}
+
+// stats returns the counts of one node.
+func (n *node) stats() NodeStats {
+	p := &n.pages
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone := n.gone.pieces.Load() << pieceShift
+	return NodeStats{
+		Node:         n.number,
+		Backed:       (p.used+p.resident)<<pageShift - gone,
+		Gone:         gone,
+		PageHeapFree: p.resident << pageShift,
+		Released:     p.released<<pageShift + n.gone.released.Load(),
+		Borrowed:     n.borrowed.Load(),
+	}
+}
 
 // GoneCharged returns Stats.GoneCharged alone.
-func (h *Heap) GoneCharged() int64 { return h.Gone() - h.gone.pages.Load()<<pageShift }
+func (h *Heap) GoneCharged() (bytes int64) {
+	for _, n := range h.nodes {
+		bytes += n.gone.pieces.Load()<<pieceShift - n.gone.pages.Load()<<pageShift
+	}
+	return bytes
+}
 
 // Metadata returns Stats.Metadata alone.
 func (h *Heap) Metadata() int64 {
-	magazines := h.Magazines.Footprint()
-	p := &h.pages
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return magazines + int64(p.top)*4 + int64(h.spans.records.Backed) + int64(h.spans.bitmaps.Backed)
+	bytes := h.Magazines.Footprint()
+	for _, n := range h.nodes {
+		n.pages.mu.Lock()
+		pages := uintptr(n.pages.top - n.pages.base)
+		n.pages.mu.Unlock()
+		bytes += int64(pages*4 + roundUp(pages*unsafe.Sizeof(span{})) + roundUp(pages*bitmapBytes))
+	}
+	return bytes
 }
 
 // classStats counts a class. Magazines are read first and the objects that are
@@ -131,11 +201,17 @@ func (h *Heap) classStats(class int, s *ClassStats) {
 	for slab := range slabs {
 		s.VCPU += int64(h.Magazines.Len(slab, class))
 	}
-	s.Transfer = int64(h.transfer[class].len())
-	c := &h.central[class]
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.Spans = c.spans
-	s.Central = c.spans*int64(classes[class].perSpan) - c.given
-	s.Live = max(0, c.given-s.VCPU-s.Transfer)
+	for _, n := range h.nodes {
+		s.Transfer += int64(n.transfer[class].len())
+	}
+	given := int64(0)
+	for _, n := range h.nodes {
+		c := &n.central[class]
+		c.mu.Lock()
+		s.Spans += c.spans
+		given += c.given
+		c.mu.Unlock()
+	}
+	s.Central = s.Spans*int64(classes[class].perSpan) - given
+	s.Live = max(0, given-s.VCPU-s.Transfer)
 }

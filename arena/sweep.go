@@ -59,19 +59,21 @@ func osPieces() uintptr { return max(1, osmem.PageSize()/pieceSize) }
 // sweep. It returns how many bytes these were, whether the next sweep may find
 // more, and the first error of the system.
 func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool, err error) {
-	for class := uint8(1); class < classCount; class++ {
-		bytes, passed, failed := h.sweepClass(class, all, more)
-		released += bytes
-		left = left || passed
-		if err == nil {
-			err = failed
+	for _, n := range h.nodes {
+		for class := uint8(1); class < classCount; class++ {
+			bytes, passed, failed := h.sweepClass(n, class, all, more)
+			released += bytes
+			left = left || passed
+			if err == nil {
+				err = failed
+			}
 		}
 	}
 	return released, left, err
 }
 
-func (h *Heap) sweepClass(class uint8, all bool, more func() bool) (released int64, left bool, err error) {
-	c := &h.central[class]
+func (h *Heap) sweepClass(n *node, class uint8, all bool, more func() bool) (released int64, left bool, err error) {
+	c := &n.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for list := range c.partial.lists {
@@ -152,7 +154,7 @@ func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
 	if size == 0 {
 		return 0, nil
 	}
-	if _, _, err := h.pages.memory.Release(offset, size); err != nil {
+	if _, _, err := h.memory.Release(offset, size); err != nil {
 		return 0, err
 	}
 	for piece := offset >> pieceShift; piece < (offset+size)>>pieceShift; piece++ {
@@ -160,11 +162,12 @@ func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
 	}
 	before := gonePages(s.gone)
 	s.gone += uint16(size >> pieceShift)
-	h.gone.pieces.Add(int64(size >> pieceShift))
-	h.gone.released.Add(int64(size))
+	n := h.nodeOf(uint32(offset >> pageShift))
+	n.gone.pieces.Add(int64(size >> pieceShift))
+	n.gone.released.Add(int64(size))
 	uncharged := int64(gonePages(s.gone) - before)
-	h.gone.pages.Add(uncharged)
-	h.pages.budget.charge(-uncharged)
+	n.gone.pages.Add(uncharged)
+	h.budget.charge(-uncharged)
 	return int64(size), nil
 }
 
@@ -201,17 +204,17 @@ func (h *Heap) revive(page uint32, offset, size uintptr) error {
 			revived++
 		}
 	}
-	s := h.spans.at(page)
+	s, n := h.spans.at(page), h.nodeOf(page)
 	charged := int64(gonePages(s.gone) - gonePages(s.gone-revived))
-	if err := h.pages.charge(charged); err != nil {
+	if err := n.pages.charge(charged); err != nil {
 		return err
 	}
 	for piece := first; piece < end; piece++ {
 		h.spans.setGone(piece, false)
 	}
 	s.gone -= revived
-	h.gone.pieces.Add(-int64(revived))
-	h.gone.pages.Add(-charged)
+	n.gone.pieces.Add(-int64(revived))
+	n.gone.pages.Add(-charged)
 	return nil
 }
 
@@ -224,8 +227,9 @@ func (h *Heap) forgetGone(page uint32) uint16 {
 		for i := range classes[s.class].pages {
 			*h.spans.goneAt(page + i) = 0
 		}
-		h.gone.pieces.Add(-int64(gone))
-		h.gone.pages.Add(-int64(gonePages(gone)))
+		n := h.nodeOf(page)
+		n.gone.pieces.Add(-int64(gone))
+		n.gone.pages.Add(-int64(gonePages(gone)))
 		s.gone = 0
 	}
 	return gone

@@ -142,7 +142,7 @@ func TestSweepsUnderLimit(t *testing.T) {
 				if random.IntN(100) == 0 {
 					h.sweep(true, always)
 				}
-				if charged := h.pages.budget.Charged(); charged > limit {
+				if charged := h.budget.Charged(); charged > limit {
 					t.Errorf("%d bytes charged, above the limit of %d", charged, limit)
 				}
 			}

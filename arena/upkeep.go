@@ -31,7 +31,6 @@ type upkeep struct {
 	// What the goroutine knows, also from one life to the next.
 
 	idle    *rseqcs.Idle
-	low     int64     // pages: lowest number of free ones in the round before
 	drained time.Time // the last fence
 	round   uint
 }
@@ -71,9 +70,7 @@ func (u *upkeep) end() {
 
 func (u *upkeep) run(h *Heap) {
 	// Once in the goroutine's life, which would not end if it tried for ever.
-	h.pages.mu.Lock()
-	h.pages.retry()
-	h.pages.mu.Unlock()
+	h.retryPages()
 	rounds := time.NewTicker(u.delay / stillLooks)
 	defer rounds.Stop()
 	for {
@@ -98,18 +95,25 @@ func (u *upkeep) run(h *Heap) {
 func (h *Heap) maintain() (again bool) {
 	u := &h.upkeep
 	u.round++
+	var before, waited [maxNodes]int64
 	h.draining.Lock()
-	before := h.pages.residentNow()
+	for i, n := range h.nodes {
+		before[i] = n.pages.residentNow()
+	}
 	h.emptyIdle()
 	h.giveSurplus()
-	waited := max(0, h.pages.residentNow()-before)
-	h.draining.Unlock()
-	low := h.pages.takeLow()
-	if h.pages.budget.overSoft() {
-		waited = math.MaxInt64 / 2
+	for i, n := range h.nodes {
+		waited[i] = max(0, n.pages.residentNow()-before[i])
 	}
-	h.pages.returnPages(min(low, u.low) + waited)
-	u.low = low
+	h.draining.Unlock()
+	for i, n := range h.nodes {
+		low := n.pages.takeLow()
+		if h.budget.overSoft() {
+			waited[i] = math.MaxInt64 / 2
+		}
+		n.pages.returnPages(min(low, n.low) + waited[i])
+		n.low = low
+	}
 	swept := false
 	if u.round%stillLooks == 0 {
 		_, swept, _ = h.sweep(false, u.goesOn)
@@ -129,12 +133,17 @@ func (u *upkeep) goesOn() bool {
 
 // leftBehind reports whether memory is free that may be returned.
 func (h *Heap) leftBehind() bool {
-	if h.pages.canReturn() || h.heldByVCPUs() > 0 {
+	if h.heldByVCPUs() > 0 {
 		return true
 	}
-	for class := range h.transfer {
-		if h.transfer[class].len() > 0 {
+	for _, n := range h.nodes {
+		if n.pages.canReturn() {
 			return true
+		}
+		for class := range n.transfer {
+			if n.transfer[class].len() > 0 {
+				return true
+			}
 		}
 	}
 	return false
@@ -160,10 +169,12 @@ func (h *Heap) emptyIdle() {
 // giveSurplus moves the objects of transfer caches that nobody needs to the spans.
 func (h *Heap) giveSurplus() {
 	var array [maxBatch]unsafe.Pointer
-	for class := 1; class < classCount; class++ {
-		for n := len(array); n == len(array); {
-			n = h.transfer[class].surplus(array[:])
-			h.giveObjects(uint8(class), array[:n])
+	for _, node := range h.nodes {
+		for class := 1; class < classCount; class++ {
+			for n := len(array); n == len(array); {
+				n = node.transfer[class].surplus(array[:])
+				h.giveObjectsOf(node, uint8(class), array[:n])
+			}
 		}
 	}
 }

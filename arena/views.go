@@ -49,6 +49,40 @@ func (t *ClassList) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// NodeList has the figures of each node.
+type NodeList struct {
+	list  [maxNodes]NodeStats
+	count int
+}
+
+// Len returns the number of nodes.
+func (l *NodeList) Len() int { return l.count }
+
+// All iterates over the nodes.
+func (l *NodeList) All() iter.Seq[NodeStats] { return slices.Values(l.list[:l.count]) }
+
+func (l *NodeList) add(n NodeStats) {
+	l.list[l.count] = n
+	l.count++
+}
+
+// MarshalJSON implements json.Marshaler.
+func (l NodeList) MarshalJSON() ([]byte, error) { return json.Marshal(l.list[:l.count]) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *NodeList) UnmarshalJSON(text []byte) error {
+	var list []NodeStats
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	if len(list) > maxNodes {
+		return fmt.Errorf("arena: %d nodes, there are at most %d", len(list), maxNodes)
+	}
+	*l = NodeList{count: len(list)}
+	copy(l.list[:], list)
+	return nil
+}
+
 // SlabStats is what one vCPU or, where sections are not used, one P has at hand.
 type SlabStats struct {
 	Index   int   `json:"index"`   // the id of the vCPU, or of the P

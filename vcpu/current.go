@@ -76,3 +76,46 @@ func Node() int {
 	}
 	return systemNode()
 }
+
+// Where returns the arena id and the NUMA node of the running thread, -1 for a node
+// that is not known. In the modes of rseq both are of the same moment, which is over
+// when the caller looks at them.
+func Where() (id, node int) {
+	f := probe()
+	if !f.Has(rseq.EndNodeID) || f.Mode == Assigned {
+		return whereSlow()
+	}
+	var number, on uint32
+	for range whereTries {
+		if f.Mode == MMCID {
+			on, number = rseq.FieldPair(rseq.OffsetNodeID) // mm_cid is right behind it
+		} else {
+			// A CPU stays on its node, so what was read while it was the same one fits it.
+			number, on = rseq.Field(rseq.OffsetCPUID), rseq.Field(rseq.OffsetNodeID)
+			if number != rseq.Field(rseq.OffsetCPUID) {
+				continue
+			}
+		}
+		if number < uint32(Max()) && on != rseq.NoID {
+			return int(number), int(on)
+		}
+		if !rseq.EnsureThread() {
+			break
+		}
+	}
+	return Current(), Node()
+}
+
+// whereTries bounds how often Where follows a goroutine that changes threads.
+const whereTries = 3
+
+// whereSlow is Where where the area does not tell the node.
+func whereSlow() (id, node int) {
+	if f := probe(); f.Mode == CPUID {
+		// One call tells both.
+		if cpu, node := systemPlace(); cpu >= 0 && cpu < Max() {
+			return cpu, node
+		}
+	}
+	return Current(), Node()
+}

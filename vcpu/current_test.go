@@ -1,6 +1,7 @@
 package vcpu
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -83,6 +84,34 @@ func TestNode(t *testing.T) {
 	if field := rseq.Field(rseq.OffsetNodeID); rseq.EnsureThread() && field != rseq.NoID && int(field) != Node() && !hasNodes(t) {
 		t.Errorf("node %d in the area, %d from Node", field, Node())
 	}
+}
+
+// TestWhere asks from many goroutines. Where a CPU is the id, its node is known.
+func TestWhere(t *testing.T) {
+	var all sync.WaitGroup
+	for number := range 16 {
+		all.Go(func() {
+			if number%4 == 0 {
+				runtime.LockOSThread() // never unlocked: its thread dies
+			}
+			for range 500 {
+				id, node := Where()
+				if id < 0 || id >= Max() || runtime.GOOS == "linux" && node < 0 || node > 1024 {
+					t.Errorf("id %d of %d, node %d", id, Max(), node)
+					return
+				}
+				folder := fmt.Sprintf("/sys/devices/system/node/node%d", node)
+				if _, err := os.Stat(folder); Probe().Mode != CPUID || err != nil {
+					continue
+				}
+				if _, err := os.Stat(fmt.Sprintf("%s/cpu%d", folder, id)); err != nil {
+					t.Errorf("CPU %d on node %d: %v", id, node, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // hasNodes reports whether a thread can be on different nodes.

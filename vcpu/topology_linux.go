@@ -46,10 +46,16 @@ func parseCPUList(list string) (count int, ok bool) {
 
 // systemNode asks the kernel for the node of the running thread.
 func systemNode() int {
-	var cpu, node uint32
-	_, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), uintptr(unsafe.Pointer(&node)), 0)
+	_, node := systemPlace()
+	return node
+}
+
+// systemPlace asks the kernel for CPU and node of the running thread.
+func systemPlace() (cpu, node int) {
+	var numbers [2]uint32
+	_, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&numbers[0])), uintptr(unsafe.Pointer(&numbers[1])), 0)
 	if errno != 0 {
-		return -1
+		return -1, -1
 	}
-	return int(node)
+	return int(numbers[0]), int(numbers[1])
 }

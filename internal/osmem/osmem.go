@@ -3,7 +3,8 @@
 // giving up the addresses.
 //
 // Nothing here unmaps or protects the middle of a mapping, so that a
-// reservation costs at most three kernel mappings however it is used.
+// reservation costs at most two kernel mappings however it is used; binding its parts
+// to nodes, two for each part.
 package osmem
 
 import "unsafe"
@@ -35,6 +36,31 @@ type Range struct {
 	mapping     unsafe.Pointer // what the system gave, of which Base is the first aligned address
 	mappingSize uintptr
 }
+
+// Part returns a range of its own that is a part of r: what it backs is its own, and
+// r is never to back anything. The space before r's first address and behind its
+// last goes with the parts that begin and end there, so that binding all parts makes
+// no mapping that they have not. Only r is unmapped, with all of its parts.
+func (r *Range) Part(offset, size uintptr) Range {
+	part := Range{Base: unsafe.Add(r.Base, offset), Size: size}
+	part.mapping, part.mappingSize = part.Base, size
+	if offset == 0 {
+		before := uintptr(r.Base) - uintptr(r.mapping)
+		part.mapping, part.mappingSize = r.mapping, before+size
+	}
+	if offset+size == r.Size {
+		part.mappingSize = uintptr(r.mapping) + r.mappingSize - uintptr(part.mapping)
+	}
+	return part
+}
+
+// Binding is how the system is to choose NUMA nodes for a range.
+type Binding int
+
+const (
+	Prefer    Binding = iota // the node, while it has memory; else others
+	Alternate                // the nodes in turn, OS page by OS page
+)
 
 // Bytes returns size bytes at offset of the range.
 func (r *Range) Bytes(offset, size uintptr) []byte {

@@ -55,3 +55,14 @@ func (r *Range) Unmap() error {
 
 // NoHugePages does nothing: only Linux has to be asked.
 func (r *Range) NoHugePages() {}
+
+// Bind returns an error: the Go heap chooses its memory.
+func (r *Range) Bind(Binding, []int) error {
+	return errors.New("osmem: memory of the Go heap is not bound to nodes")
+}
+
+// FollowsPolicy returns false: nothing here asks for one.
+func FollowsPolicy() bool { return false }
+
+// IsEager returns false: nothing here can tell.
+func (r *Range) IsEager() bool { return false }

@@ -7,6 +7,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/fault"
+	"github.com/vcpualloc/vcpualloc/internal/seccomp"
 )
 
 const (
@@ -32,6 +35,64 @@ func setName(base unsafe.Pointer, size uintptr, name string) {
 // A kernel without huge pages refuses, and needs not be asked.
 func (r *Range) NoHugePages() {
 	unix.RawSyscall(unix.SYS_MADVISE, uintptr(r.mapping), r.mappingSize, unix.MADV_NOHUGEPAGE)
+}
+
+// Of include/uapi/linux/mempolicy.h.
+const (
+	policyDefault    = 0
+	policyPreferred  = 1
+	policyInterleave = 3
+	policyLocal      = 4
+	policyFlags      = 7 << 13 // that a mode may carry
+	maxNodes         = 1024    // more than any kernel is built for
+)
+
+// Bind says on which NUMA nodes the memory of the range is to be that is touched
+// from now on. The system takes other nodes when these have none left.
+func (r *Range) Bind(how Binding, nodes []int) error {
+	var mask [maxNodes / 64]uint64
+	for _, node := range nodes {
+		if node < 0 || node >= maxNodes {
+			return fmt.Errorf("osmem: there is no NUMA node %d", node)
+		}
+		mask[node/64] |= 1 << (node % 64)
+	}
+	mode := uintptr(policyPreferred)
+	if how == Alternate {
+		mode = policyInterleave
+	}
+	err := seccomp.Forbids(seccomp.Mbind)
+	if err == nil {
+		err = fault.Before("mbind")
+	}
+	if err == nil {
+		// The kernel takes one bit less than it is told, mbind(2).
+		_, _, errno := unix.Syscall6(unix.SYS_MBIND, uintptr(r.mapping), r.mappingSize, mode, uintptr(unsafe.Pointer(&mask)), maxNodes+1, 0)
+		if errno == 0 {
+			return nil
+		}
+		err = errno
+	}
+	return fmt.Errorf("osmem: bind to NUMA nodes %v: %w", nodes, err)
+}
+
+// FollowsPolicy reports whether the calling thread has a memory policy that is not
+// the system's own, as under numactl(8): its wishes are not to be overruled.
+func FollowsPolicy() bool {
+	if seccomp.Forbids(seccomp.GetMempolicy) != nil {
+		return false
+	}
+	var mode int32
+	_, _, errno := unix.Syscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&mode)), 0, 0, 0, 0, 0)
+	mode &^= policyFlags
+	return errno == 0 && mode != policyDefault && mode != policyLocal
+}
+
+// IsEager reports whether the first Granule of the range, which was backed and not
+// touched yet, takes memory, as everything does after mlockall(2) with MCL_FUTURE.
+func (r *Range) IsEager() bool {
+	resident, err := r.Resident(Granule)
+	return err == nil && resident > 0
 }
 
 // Resident asks the kernel how much of the first size bytes of the range takes

@@ -20,8 +20,30 @@ func Reserve(size uintptr, name string) (Range, error) {
 	if err != nil {
 		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, err)
 	}
-	setName(mapping, size+Align, name)
-	return aligned(mapping, size), nil
+	r := aligned(mapping, size)
+	r.trim()
+	setName(r.mapping, r.mappingSize, name)
+	return r, nil
+}
+
+// trim gives back what lies around the aligned range: it would be mappings of its own.
+// What the system does not take stays until Unmap.
+func (r *Range) trim() {
+	if before := uintptr(r.Base) - uintptr(r.mapping); before > 0 && unmapPart(r.mapping, before) == nil {
+		r.mapping, r.mappingSize = r.Base, r.mappingSize-before
+	}
+	end := unsafe.Add(r.Base, r.Size)
+	if behind := uintptr(r.mapping) + r.mappingSize - uintptr(end); behind > 0 && unmapPart(end, behind) == nil {
+		r.mappingSize -= behind
+	}
+}
+
+// unmapPart gives back addresses at an end of a mapping.
+func unmapPart(address unsafe.Pointer, size uintptr) error {
+	if err := fault.Before("munmap"); err != nil {
+		return err
+	}
+	return unix.MunmapPtr(address, size)
 }
 
 // mapNothing makes a mapping that nobody can touch.
@@ -81,11 +103,7 @@ func (r *Range) Unmap() error {
 	if r.Size == 0 {
 		return nil
 	}
-	err := fault.Before("munmap")
-	if err == nil {
-		err = unix.MunmapPtr(r.mapping, r.mappingSize)
-	}
-	if err != nil {
+	if err := unmapPart(r.mapping, r.mappingSize); err != nil {
 		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), err)
 	}
 	*r = Range{}

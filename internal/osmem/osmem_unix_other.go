@@ -2,7 +2,11 @@
 
 package osmem
 
-import "unsafe"
+import (
+	"errors"
+	"runtime"
+	"unsafe"
+)
 
 const (
 	noReserve = 0
@@ -15,3 +19,14 @@ func setName(unsafe.Pointer, uintptr, string) {}
 
 // NoHugePages does nothing: only Linux has to be asked.
 func (r *Range) NoHugePages() {}
+
+// Bind returns an error: only Linux has it.
+func (r *Range) Bind(Binding, []int) error {
+	return errors.New("osmem: no binding to nodes on " + runtime.GOOS)
+}
+
+// FollowsPolicy returns false: nothing here asks for one.
+func FollowsPolicy() bool { return false }
+
+// IsEager returns false: nothing here can tell.
+func (r *Range) IsEager() bool { return false }

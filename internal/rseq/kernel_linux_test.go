@@ -154,6 +154,13 @@ func TestFieldsAreTheKernels(t *testing.T) {
 			if got := Field(OffsetMMCID); g.Size() >= EndMMCID && got == NoID {
 				t.Error("the kernel has not filled in mm_cid")
 			}
+			// Pinned to one CPU a thread keeps its node; mm_cid may change at any time.
+			if first, second := FieldPair(OffsetNodeID); g.Size() >= EndMMCID && (first != node || second > 4096) {
+				t.Errorf("node %d and mm_cid %d in one load, getcpu says node %d", int32(first), int32(second), node)
+			}
+			if first, second := FieldPair(OffsetCPUIDStart); int(first) != cpu || int(second) != cpu {
+				t.Errorf("CPU %d and %d in one load, pinned to %d", int32(first), int32(second), cpu)
+			}
 		}
 	})
 }

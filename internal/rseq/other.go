@@ -24,6 +24,9 @@ func EnsureThread() bool { return false }
 // Field returns NoID.
 func Field(uintptr) uint32 { return NoID }
 
+// FieldPair returns NoID twice.
+func FieldPair(uintptr) (first, second uint32) { return NoID, NoID }
+
 // ReadThreadStats returns zeros: there are no areas here.
 func ReadThreadStats() ThreadStats { return ThreadStats{} }
 

@@ -26,6 +26,7 @@ func threadWord() uintptr
 func threadG() (stored uintptr, register unsafe.Pointer)
 func threadPointer() uintptr
 func field(offset, libcOffset uintptr, libc bool) uint32
+func fieldPair(offset, libcOffset uintptr, libc bool) uint64
 func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 func rawRseq(area, length uintptr) (errno uintptr)
 
@@ -231,6 +232,17 @@ func Field(offset uintptr) uint32 {
 		return NoID
 	}
 	return field(offset, g.LibcOffset, g.Owner == Libc)
+}
+
+// FieldPair returns the field at offset of the running thread's area and the one
+// right behind it, as they were at one moment, or NoID for both.
+func FieldPair(offset uintptr) (first, second uint32) {
+	g := Find()
+	if g.Owner == None {
+		return NoID, NoID
+	}
+	both := fieldPair(offset, g.LibcOffset, g.Owner == Libc)
+	return uint32(both), uint32(both >> 32) // both architectures are little-endian
 }
 
 // ReadThreadStats returns the counts as they are now. With Libc, which

@@ -56,6 +56,31 @@ none:
 	MOVL $-1, ret+24(FP)
 	RET
 
+// func fieldPair(offset, libcOffset uintptr, libc bool) uint64
+// Reads two fields of this thread's area that stand side by side, with one load:
+// the kernel, which writes them when it has interrupted the thread, comes before or
+// after it. All ones where the thread has no area.
+TEXT ·fieldPair(SB), NOSPLIT, $0-32
+	MOVQ offset+0(FP), BX
+	CMPB libc+16(FP), $0
+	JNE  libcArea
+	MOVQ WORD, AX
+	TESTQ AX, AX
+	JEQ  none
+	MOVQ (AX)(BX*1), AX
+	MOVQ AX, ret+24(FP)
+	RET
+libcArea:
+	MOVQ 0(FS), AX
+	ADDQ libcOffset+8(FP), AX
+	MOVQ (AX)(BX*1), AX
+	MOVQ AX, ret+24(FP)
+	RET
+none:
+	MOVQ $-1, AX
+	MOVQ AX, ret+24(FP)
+	RET
+
 // func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 // Registers area for the running thread and remembers it in WORD, or, where
 // the kernel refuses, remembers it all the same: its ids say NoID. One

@@ -62,6 +62,34 @@ none:
 	MOVW R0, ret+24(FP)
 	RET
 
+// func fieldPair(offset, libcOffset uintptr, libc bool) uint64
+// Reads two fields of this thread's area that stand side by side, with one load:
+// the kernel, which writes them when it has interrupted the thread, comes before or
+// after it. All ones where the thread has no area.
+TEXT ·fieldPair(SB), NOSPLIT, $0-32
+	MOVD  offset+0(FP), R1
+	MRS   TPIDR_EL0, R0
+	MOVBU libc+16(FP), R2
+	CBNZ  R2, libcArea
+	CBZ   R0, none
+	MOVD  const_OffsetOwner(R0), R2
+	MOVD  const_OffsetOfM(g), R3
+	CMP   R2, R3
+	BNE   none
+	MOVD  (R0)(R1), R0
+	MOVD  R0, ret+24(FP)
+	RET
+libcArea:
+	MOVD  libcOffset+8(FP), R2
+	ADD   R2, R0
+	MOVD  (R0)(R1), R0
+	MOVD  R0, ret+24(FP)
+	RET
+none:
+	MOVD $-1, R0
+	MOVD R0, ret+24(FP)
+	RET
+
 // func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 // Registers area for the running thread and remembers it in TPIDR_EL0, or,
 // where the kernel refuses, remembers it all the same: its ids say NoID. One

@@ -20,11 +20,13 @@ const (
 	Membarrier
 	SchedSetaffinity
 	SchedSetattr
+	Mbind
+	GetMempolicy
 	callCount
 )
 
 func (c Call) String() string {
-	return [callCount]string{"rseq", "membarrier", "sched_setaffinity", "sched_setattr"}[c]
+	return [callCount]string{"rseq", "membarrier", "sched_setaffinity", "sched_setattr", "mbind", "get_mempolicy"}[c]
 }
 
 // attempt is a call with its arguments.
@@ -39,6 +41,8 @@ var attempts = [callCount]attempt{
 	Membarrier:       {unix.SYS_MEMBARRIER, [3]uintptr{}},            // a query
 	SchedSetaffinity: {unix.SYS_SCHED_SETAFFINITY, [3]uintptr{}},     // an empty mask
 	SchedSetattr:     {unix.SYS_SCHED_SETATTR, [3]uintptr{}},         // no attributes
+	Mbind:            {unix.SYS_MBIND, [3]uintptr{}},                 // no memory
+	GetMempolicy:     {unix.SYS_GET_MEMPOLICY, [3]uintptr{}},         // nowhere to tell it
 }
 
 // Forbids returns nil if the call may be made, and otherwise why not. Later calls

@@ -18,6 +18,8 @@ var calls = map[string]uint32{
 	"membarrier":        unix.SYS_MEMBARRIER,
 	"sched_setaffinity": unix.SYS_SCHED_SETAFFINITY,
 	"sched_setattr":     unix.SYS_SCHED_SETATTR,
+	"mbind":             unix.SYS_MBIND,
+	"get_mempolicy":     unix.SYS_GET_MEMPOLICY,
 }
 
 // answers are what the kernel does instead, as a filter returns it.
