@@ -55,7 +55,8 @@ type Options struct {
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
 	// Default: four times the machine's memory, at least 16 GiB, for each NUMA node
-	// that Local keeps apart, and at most a quarter of RLIMIT_AS. Limits: 16 MiB to 4 TiB. (Where addresses have 32
+	// that Local keeps apart, and at most a quarter of RLIMIT_AS and four times
+	// RLIMIT_DATA. Limits: 16 MiB to 4 TiB. (Where addresses have 32
 	// bits: 512 MiB is default and limit.)
 	Reserve int64
 }
@@ -166,6 +167,10 @@ func (a *Allocator) defaultReserve() int64 {
 	if bound := addressSpace(); bound > 0 {
 		reserve = min(reserve, max(bound/4, arena.MinReserve))
 	}
+	if bound := dataSpace(); bound > 0 && bound < reserve/4 {
+		// The page map counts towards the bound, and it grows with the reservation.
+		reserve = max(4*bound, arena.MinReserve)
+	}
 	return reserve
 }
 
@@ -191,7 +196,7 @@ func Default() *Allocator { return defaultAllocator() }
 func (a *Allocator) Close() error {
 	switch {
 	case a.budget.Below() > 0:
-		return fmt.Errorf("alloc: %s: %d children are open", a.name, a.budget.Below())
+		return fmt.Errorf("alloc: %s: %d children are open, to be closed first", a.name, a.budget.Below())
 	case a.forever:
 		return errors.New("alloc: the default allocator cannot be closed")
 	case a.closed && !a.left:

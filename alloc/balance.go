@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/dustin/go-humanize"
 
@@ -35,6 +36,18 @@ func (a *Allocator) withdraw() {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 	delete(opened.all, a)
+}
+
+// ownerOf returns the allocator in whose memory p lies, or nil.
+func ownerOf(p unsafe.Pointer) *Allocator {
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	for a := range opened.all {
+		if a.heap.Owns(p) {
+			return a
+		}
+	}
+	return nil
 }
 
 // backedByAll returns what all allocators have backed in bytes: what is charged but

@@ -62,6 +62,9 @@ func (a *Allocator) misuse(op string, p unsafe.Pointer) *MisuseError {
 	if a.closed {
 		return &MisuseError{Op: op, Addr: uintptr(p), Reason: "the allocator is closed"}
 	}
+	if owner := ownerOf(p); owner != nil && owner != a {
+		return &MisuseError{Op: op, Addr: uintptr(p), Reason: "memory of the allocator " + owner.name + ", not of " + a.name}
+	}
 	what, class := a.heap.Describe(p)
 	return &MisuseError{Op: op, Addr: uintptr(p), Size: arena.ClassSize(class), Reason: what}
 }

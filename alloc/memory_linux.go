@@ -13,9 +13,15 @@ func machineMemory() int64 {
 
 // addressSpace returns how much address space the process may have in bytes, or
 // 0 for no bound (RLIMIT_AS).
-func addressSpace() int64 {
+func addressSpace() int64 { return bound(unix.RLIMIT_AS) }
+
+// dataSpace returns how much private memory the process may have backed in bytes,
+// or 0 for no bound (RLIMIT_DATA).
+func dataSpace() int64 { return bound(unix.RLIMIT_DATA) }
+
+func bound(resource int) int64 {
 	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_AS, &limit) != nil || limit.Cur > 1<<62 {
+	if unix.Getrlimit(resource, &limit) != nil || limit.Cur > 1<<62 {
 		return 0
 	}
 	return int64(limit.Cur)

@@ -160,3 +160,16 @@ func TestFreeTwiceLater(t *testing.T) {
 	}
 	t.Fatal("this thread never stayed on one vCPU")
 }
+
+// TestMisuseNamesOwner frees a block through another allocator than its own.
+func TestMisuseNamesOwner(t *testing.T) {
+	a, other := open(t, Options{Name: "mine"}), open(t, Options{Name: "theirs"})
+	for _, n := range []int{64, 1 << 20} {
+		b := must(t)(other.Alloc(n))
+		e, ok := panicOf(func() { a.Free(b) }).(*MisuseError)
+		if !ok || !strings.Contains(e.Error(), "theirs") || !strings.Contains(e.Error(), "mine") {
+			t.Errorf("%d bytes: %v", n, e)
+		}
+		other.Free(b)
+	}
+}

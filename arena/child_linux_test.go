@@ -138,7 +138,7 @@ func TestOpenWithoutAddresses(t *testing.T) {
 			var h Heap
 			err = h.Open(Config{Name: "test", Reserve: 256 << 20, Budget: NewBudget("test", nil, 0, 0)})
 			restore()
-			if !errors.Is(err, ErrNoMemory) {
+			if !errors.Is(err, ErrNoMemory) || !strings.Contains(err.Error(), "RLIMIT_AS is ") {
 				return fmt.Errorf("%d bytes of addresses: %w", more, err)
 			}
 		}
@@ -174,7 +174,7 @@ func TestBackFails(t *testing.T) {
 		}
 		_, smallError := h.Alloc(ClassOf(4096))
 		restore()
-		if !errors.Is(err, ErrNoMemory) || !errors.Is(smallError, ErrNoMemory) {
+		if !errors.Is(err, ErrNoMemory) || !errors.Is(smallError, ErrNoMemory) || !strings.Contains(err.Error(), "RLIMIT_DATA is ") {
 			return fmt.Errorf("after %d blocks: %w; of a small one: %w", len(blocks), err, smallError)
 		}
 		if n := len(blocks); n < room/blockSize/2 || n > room/blockSize {
@@ -190,6 +190,28 @@ func TestBackFails(t *testing.T) {
 		}
 		if _, _, err := h.AllocLarge(2*room, 1); err != nil {
 			return fmt.Errorf("with memory again: %w", err)
+		}
+		return errors.Join(h.CheckInvariants(), h.Close())
+	})
+}
+
+// TestOpenFitsData has little memory to back: the page map of the range must not take
+// it all.
+func TestOpenFitsData(t *testing.T) {
+	const room = 48 << 20
+	inChild(t, func() error {
+		restore, err := limitTo(unix.RLIMIT_DATA, "VmData", room)
+		if err != nil {
+			return err
+		}
+		defer restore()
+		var h Heap
+		// The page map of so much would take 64 MiB.
+		if err := h.Open(Config{Name: "test", Reserve: min(128<<30, MaxReserve), Budget: NewBudget("test", nil, 0, 0)}); err != nil {
+			return err
+		}
+		if _, _, err := h.AllocLarge(4<<20, 1); err != nil {
+			return err
 		}
 		return errors.Join(h.CheckInvariants(), h.Close())
 	})

@@ -62,19 +62,19 @@ func (h *Heap) Open(c Config) error {
 		c.machine = thisMachine()
 	}
 	h.budget = c.Budget
-	var err error
+	limit := h.budget.Limit()
+	// First what is always of the same size; the range takes what is left.
+	stack, err := rseqcs.NewStack(c.Name, magazines(limit))
+	if err != nil {
+		return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
+	}
 	for size := uintptr(c.Reserve) &^ (MinReserve - 1); ; size = size / 2 &^ (MinReserve - 1) {
 		if err = h.reserve(&c, size); err == nil {
 			break
 		}
 		if size < 2*MinReserve {
-			return fmt.Errorf("arena: %w: %w", ErrNoMemory, err)
+			return fmt.Errorf("arena: %w: %w", ErrNoMemory, errors.Join(err, stack.Close()))
 		}
-	}
-	limit := h.budget.Limit()
-	stack, err := rseqcs.NewStack(c.Name, magazines(limit))
-	if err != nil {
-		return fmt.Errorf("arena: %w: %w", ErrNoMemory, errors.Join(err, h.unmap()))
 	}
 	h.Magazines = *stack
 	h.capacity.open(stack, limit)

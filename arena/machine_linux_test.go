@@ -119,3 +119,45 @@ func TestLockedMemory(t *testing.T) {
 		return errors.Join(h.CheckInvariants(), h.Close())
 	})
 }
+
+// TestOpenWithoutMappings has as many mappings as vm.max_map_count allows: the error
+// says so, and a heap that is open goes on.
+func TestOpenWithoutMappings(t *testing.T) {
+	inChild(t, func() error {
+		var h, second Heap
+		if err := h.Open(Config{Name: "test", Reserve: 64<<20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
+			return err
+		}
+		if err := holes(&h); err != nil {
+			return err
+		}
+		const most = 1 << 22 // OS pages; no kernel is set to allow so many mappings
+		page := unix.Getpagesize()
+		memory, err := unix.Mmap(-1, 0, most*page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+		if err != nil {
+			return err
+		}
+		made := 1
+		for ; err == nil && made < most; made += 2 {
+			err = unix.Mprotect(memory[made*page:][:page], unix.PROT_READ)
+		}
+		if err != unix.ENOMEM {
+			return fmt.Errorf("%d mappings made: %w", made, err)
+		}
+		openError := second.Open(Config{Name: "test", Reserve: 16<<20, Budget: NewBudget("test", nil, 0, 0)})
+		released, trimError := h.Trim(func() bool { return true })
+		if err := unix.Munmap(memory); err != nil {
+			return err
+		}
+		if !errors.Is(openError, ErrNoMemory) || !strings.Contains(openError.Error(), "vm.max_map_count") {
+			return fmt.Errorf("with %d mappings: %v", made, openError)
+		}
+		if trimError != nil || released < holed/2*PageSize {
+			return fmt.Errorf("%d bytes are returned: %v", released, trimError)
+		}
+		if err := second.Open(Config{Name: "test", Reserve: 16<<20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
+			return fmt.Errorf("with mappings again: %w", err)
+		}
+		return errors.Join(h.CheckInvariants(), h.Close(), second.Close())
+	})
+}

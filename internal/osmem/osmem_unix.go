@@ -18,7 +18,7 @@ import (
 func Reserve(size uintptr, name string) (Range, error) {
 	mapping, err := mapNothing(size + Align)
 	if err != nil {
-		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, err)
+		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, why(err))
 	}
 	r := aligned(mapping, size)
 	r.trim()
@@ -72,7 +72,7 @@ func (r *Range) Back(size uintptr) error {
 		err = unix.Mprotect(r.Bytes(r.Backed, size-r.Backed), unix.PROT_READ|unix.PROT_WRITE)
 	}
 	if err != nil {
-		return fmt.Errorf("osmem: back %s: %w", humanize.IBytes(uint64(size-r.Backed)), err)
+		return fmt.Errorf("osmem: back %s: %w", humanize.IBytes(uint64(size-r.Backed)), why(err))
 	}
 	r.Backed = size
 	return nil
@@ -92,7 +92,7 @@ func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, er
 		err = unix.Madvise(r.Bytes(first, end-first), unix.MADV_DONTNEED)
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), err)
+		return 0, false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), whyKept(err))
 	}
 	return end - first, releaseZeroes && end-first == size, nil
 }
@@ -104,7 +104,7 @@ func (r *Range) Unmap() error {
 		return nil
 	}
 	if err := unmapPart(r.mapping, r.mappingSize); err != nil {
-		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), err)
+		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), why(err))
 	}
 	*r = Range{}
 	return nil

@@ -17,6 +17,10 @@ const (
 
 func setName(unsafe.Pointer, uintptr, string) {}
 
+// why and whyKept know no more than the system says.
+func why(err error) error     { return err }
+func whyKept(err error) error { return err }
+
 // NoHugePages does nothing: only Linux has to be asked.
 func (r *Range) NoHugePages() {}
 
