@@ -90,6 +90,7 @@ type Allocator struct {
 	budget  *arena.Budget
 	parent  *Allocator // nil for one of New
 	waiting waitList
+	besides besides
 	closed  bool
 	left    bool // Close has not given all memory back
 	forever bool // Default's

@@ -69,7 +69,8 @@ func metadataOfAll() (bytes int64) {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 	for a := range opened.all {
-		bytes += a.heap.Metadata()
+		footprint, _ := a.besides.sizes()
+		bytes += a.heap.Metadata() + footprint
 	}
 	return bytes
 }

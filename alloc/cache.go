@@ -83,6 +83,7 @@ type Cache[T any] struct {
 	a         *Allocator
 	class     int          // of the objects' blocks, the only one that is used of
 	objects   rseqcs.Stack // the magazines
+	beside    *beside      // the same, as the allocator knows them
 	zero      bool
 	move      int // objects between a magazine and the shared list at once
 	name      string
@@ -103,8 +104,9 @@ type Cache[T any] struct {
 // NewCache returns an empty cache. T must not contain Go pointers, else the
 // error wraps ErrPointers and names the field; if T has more than 256 KiB it
 // wraps ErrTooLarge. A cache takes 256 KiB of address space for each vCPU and
-// each P, and memory for what is used of that; Close gives back the memory, and
-// the collector, when it finds the cache unused, the addresses.
+// each P, and memory for what is used of that (Stats.Metadata of the allocator);
+// Close gives back the memory, and the collector, when it finds the cache unused,
+// the addresses. NewCache makes it look when there are no others.
 func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	t := reflect.TypeFor[T]()
 	if err := checkPointers(t); err != nil {
@@ -141,6 +143,9 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	capacities := make([]rseqcs.Capacity, arena.ClassCount)
 	capacities[class] = rseqcs.Capacity{Initial: capacity, Max: capacity}
 	stack, err := rseqcs.NewStack(c.name, capacities)
+	if err != nil && collectShut() {
+		stack, err = rseqcs.NewStack(c.name, capacities)
+	}
 	if err != nil {
 		return nil, c.failed(fmt.Errorf("%w: %w", ErrNoMemory, err))
 	}
@@ -153,7 +158,8 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	if c.get = c.blocks.Alloc; o.Zero {
 		c.get = c.blocks.AllocZeroed
 	}
-	runtime.AddCleanup(c, func(stack *rseqcs.Stack) { stack.Close() }, stack)
+	c.beside = a.besides.add(stack)
+	runtime.AddCleanup(c, (*beside).unmap, c.beside)
 	return c, nil
 }
 
@@ -374,7 +380,7 @@ func (c *Cache[T]) Close() error {
 	c.blocks.RefuseFree()
 	c.draining.Lock()
 	defer c.draining.Unlock()
-	c.objects.Shut(func(_ int, objects []unsafe.Pointer) {
+	c.beside.close(func(_ int, objects []unsafe.Pointer) {
 		for _, p := range objects {
 			c.free(p)
 		}

@@ -168,3 +168,15 @@ func TestTrimReturnsSparseSpans(t *testing.T) {
 		t.Errorf("%d bytes gone before new blocks, %d after", after.Gone, a.Stats().Gone)
 	}
 }
+
+// dataOfProcess returns what counts towards RLIMIT_DATA, in bytes.
+func dataOfProcess() (uint64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, line, _ := bytes.Cut(status, []byte("VmData:"))
+	var kilobytes uint64
+	_, err = fmt.Fscan(bytes.NewReader(line), &kilobytes)
+	return kilobytes << 10, err
+}

@@ -1,0 +1,90 @@
+package alloc
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/rseqcs"
+)
+
+// besides are the magazines of an allocator's caches, which lie beside its own.
+type besides struct {
+	mu  sync.Mutex // what is in all is mapped while it is held
+	all map[*rseqcs.Stack]bool
+}
+
+// beside is the magazines of one cache.
+type beside struct {
+	of    *besides
+	stack *rseqcs.Stack
+	shut  atomic.Bool
+}
+
+// add counts magazines in from now on.
+func (b *besides) add(stack *rseqcs.Stack) *beside {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = make(map[*rseqcs.Stack]bool)
+	}
+	b.all[stack] = true
+	return &beside{of: b, stack: stack}
+}
+
+func (b *besides) remove(stack *rseqcs.Stack) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.all, stack)
+}
+
+// close empties the magazines for good. Calls that were about to use them may still
+// look, so the addresses stay.
+func (b *beside) close(give func(class int, objects []unsafe.Pointer)) {
+	b.of.remove(b.stack)
+	b.stack.Shut(give)
+	b.shut.Store(true)
+	shut.Add(1)
+}
+
+// unmap gives the addresses back. Nobody can look any more.
+func (b *beside) unmap() {
+	b.of.remove(b.stack)
+	b.stack.Close()
+	if b.shut.Load() {
+		shut.Add(-1)
+	}
+}
+
+// sizes returns the memory that they take and their address space, in bytes.
+func (b *besides) sizes() (footprint, reserved int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for stack := range b.all {
+		footprint += stack.Footprint()
+		reserved += stack.Reserved()
+	}
+	return footprint, reserved
+}
+
+// shut counts the caches of the process that are closed and whose addresses the
+// collector has not given back.
+var shut atomic.Int64
+
+// collectShut makes the collector give back the addresses of closed caches, and
+// reports whether there were any.
+func collectShut() bool {
+	before := shut.Load()
+	if before == 0 {
+		return false
+	}
+	runtime.GC()
+	// Cleanups run in a goroutine of the runtime, behind the collection.
+	const patience = time.Second
+	for end := time.Now().Add(patience); shut.Load() == before && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return shut.Load() < before
+}
