@@ -1,6 +1,10 @@
 package arena
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+)
 
 const (
 	// MaxReserve is the largest range that a heap works with, in bytes: 4 TiB,
@@ -17,9 +21,13 @@ const (
 	// growPages is the least by which a heap grows, in pages: 1 MiB.
 	growPages = 128
 
+	// granulePages is how many pages osmem backs at least. A heap begins and grows in
+	// these, so that no OS page is its own only in part.
+	granulePages = osmem.Granule >> pageShift
+
 	// firstPage is the lowest page that is used. Number 0 stands for none in
 	// the lists of spans.
-	firstPage = 1
+	firstPage = granulePages
 
 	// bitmapBytes is the room for the bits of one page's objects, in bytes.
 	bitmapBytes = PageSize / 8 / 8

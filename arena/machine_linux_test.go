@@ -35,17 +35,20 @@ func mappings(h *Heap) (count int, err error) {
 	return count, err
 }
 
-// holed is how many blocks of a page, and how many objects of 4 KiB, holes makes.
+// holed is how many blocks, and how many objects of an OS page, holes makes.
 const holed = 4000
 
-// holes makes as many holes in a heap as there can be: it frees every second block
-// of a page, and every second object of a class.
+// holeSize is the size of its blocks in bytes: a page, and no less than an OS page.
+var holeSize = max(PageSize, int(osmem.PageSize()))
+
+// holes makes as many holes in a heap as there can be: it frees every second of the
+// smallest blocks, and every second object of a class.
 func holes(h *Heap) error {
-	class := ClassOf(4096)
+	class := ClassOf(int(osmem.PageSize()))
 	var blocks, objects [holed]unsafe.Pointer
 	for i := range holed {
 		var err error
-		if blocks[i], _, err = h.AllocLarge(PageSize, 1); err != nil {
+		if blocks[i], _, err = h.AllocLarge(holeSize, holeSize); err != nil {
 			return err
 		}
 		if objects[i], err = h.Alloc(class); err != nil {
@@ -80,7 +83,7 @@ func TestFewMappings(t *testing.T) {
 			if err := holes(&h); err != nil {
 				return err
 			}
-			for size := PageSize << round; size < 4<<20; size *= 3 {
+			for size := holeSize << round; size < 4<<20; size *= 3 {
 				block, _, err := h.AllocLarge(size, 1)
 				if err != nil {
 					return err
@@ -91,7 +94,7 @@ func TestFewMappings(t *testing.T) {
 				}
 			}
 			released, err := h.Trim(func() bool { return true })
-			if err != nil || released < holed/2*PageSize {
+			if err != nil || released < int64(holed/2*holeSize) {
 				return fmt.Errorf("%d bytes are returned: %v", released, err)
 			}
 			if count, err := mappings(&h); err != nil || count == 0 || count+slabs >= mostMappings {
@@ -142,7 +145,7 @@ func TestLockedMemory(t *testing.T) {
 			return err
 		}
 		released, err := h.Trim(func() bool { return true })
-		if err != nil || released < holed/2*PageSize {
+		if err != nil || released < int64(holed/2*holeSize) {
 			return fmt.Errorf("unlocked, %d bytes are returned: %v", released, err)
 		}
 		return errors.Join(h.CheckInvariants(), h.Close())
@@ -154,7 +157,7 @@ func TestLockedMemory(t *testing.T) {
 func TestOpenWithoutMappings(t *testing.T) {
 	inChild(t, func() error {
 		var h, second Heap
-		if err := h.Open(Config{Name: "test", Reserve: 64 << 20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
+		if err := h.Open(Config{Name: "test", Reserve: 512 << 20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
 			return err
 		}
 		if err := holes(&h); err != nil {
@@ -181,7 +184,7 @@ func TestOpenWithoutMappings(t *testing.T) {
 		if !errors.Is(openError, ErrNoMemory) || !strings.Contains(openError.Error(), "vm.max_map_count") {
 			return fmt.Errorf("with %d mappings: %v", made, openError)
 		}
-		if trimError != nil || released < holed/2*PageSize {
+		if trimError != nil || released < int64(holed/2*holeSize) {
 			return fmt.Errorf("%d bytes are returned: %v", released, trimError)
 		}
 		if err := second.Open(Config{Name: "test", Reserve: 16 << 20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {

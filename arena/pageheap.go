@@ -222,7 +222,7 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	if before := h.freeBefore(h.top); before != 0 && pages > growPages {
 		count = max(pages-h.spans.at(before).pages, growPages)
 	}
-	count = min(count, h.end-h.top)
+	count = min((count+granulePages-1)&^(granulePages-1), h.end-h.top)
 	if before := h.freeBefore(h.top); count == 0 || count < pages && (before == 0 || h.spans.at(before).pages+count < pages) {
 		return 0, fmt.Errorf("%w: the reserved range of %s is used up", ErrNoMemory, humanize.IBytes(uint64(h.memory.Size)))
 	}

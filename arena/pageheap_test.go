@@ -338,7 +338,7 @@ func TestPageHeapGrows(t *testing.T) {
 	for _, step := range []struct{ pages, top uint32 }{
 		{growPages - 3, firstPage + growPages},
 		{5, firstPage + 2*growPages},
-		{3 * growPages, firstPage + 4*growPages + 2},
+		{3 * growPages, firstPage + 4*growPages + granulePages}, // 2 more are needed
 		{size - firstPage - 4*growPages - 2, size},
 	} {
 		first, dirty, err := h.alloc(step.pages, 1)

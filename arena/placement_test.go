@@ -295,7 +295,7 @@ func TestBorrow(t *testing.T) {
 	if h.on(second) != 1 || h.nodes[0].borrowed.Load() != 1 {
 		t.Errorf("a block that node 0 has no pages for is on node %d, borrowed %d times", h.on(second), h.nodes[0].borrowed.Load())
 	}
-	rest := block(1<<20 - PageSize) // all but the page that nobody uses
+	rest := block(1<<20 - firstPage*PageSize) // all but the pages that nobody uses
 	if h.on(rest) != 0 {
 		t.Errorf("the rest of node 0 is on node %d", h.on(rest))
 	}
