@@ -57,6 +57,23 @@ var killers = map[string]killer{
 	"rseqcs-cgo":     {folder: "rseqcs", cgo: true, args: []string{"-stress=1s"}},
 	"assigned":       {folder: "rseqcs", mode: "assigned", args: []string{"-stress=500ms"}},
 
+	// Emptying idle magazines, and what moves objects meanwhile.
+	"idle":    {folder: "rseqcs", run: "Idle"},
+	"drained": {folder: "rseqcs", tags: stalledTag, run: "DrainConserves", args: []string{"-stress=1s"}},
+
+	// The floors above.
+	"arena":        {folder: "arena"},
+	"upkeep":       {folder: "alloc", run: "MemoryComesBack|Upkeep|TestStats$"},
+	"trim":         {folder: "alloc", run: "Trim"},
+	"budgets":      {folder: "alloc", run: "Child|Budget|Limit"},
+	"child":        {folder: "alloc", run: "Child|Reclaim|AllocWait|Closed"},
+	"batch":        {folder: "alloc", run: "Batch|Misuse|FreeTwice|Closed"},
+	"realloc":      {folder: "alloc", run: "Realloc"},
+	"ops":          {folder: "alloc", run: "TestOps|BlocksHaveOneOwner"},
+	"dirty":        {folder: "alloc", run: "Zeroes|TestOps|Realloc"},
+	"alloc":        {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
+	"alloc-faults": {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
+
 	"rseq":     {folder: "internal/rseq", skip: "ThreadsComeAndGo"}, // which takes long on a busy machine
 	"rseq-all": {folder: "internal/rseq"},
 	"rseq-cgo": {folder: "internal/rseq", skip: "ThreadsComeAndGo", cgo: true},
@@ -76,6 +93,8 @@ var lastResort = map[string][]string{
 	"rseqcs":        {"code", "step", "rseqcs-stalled", "rseqcs", "points-cgo", "rseqcs-cgo"},
 	"internal/rseq": {"rseq", "rseq-cgo", "rseq-all", "vcpu", "rseqcs"},
 	"vcpu":          {"vcpu", "vcpu-cgo", "rseqcs"},
+	"arena":         {"arena", "alloc", "alloc-faults"},
+	"alloc":         {"alloc", "alloc-faults"},
 }
 
 // killTimeout bounds one run.
