@@ -50,6 +50,8 @@ var killers = map[string]killer{
 	// The operations against models, and what needs no interruption.
 	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
 	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|ArrayMoves"},
+	"forms":     {folder: "rseqcs", run: "Carried"},
+	"whole":     {folder: "rseqcs", run: "WholeAddresses"},
 	"model-cgo": {folder: "rseqcs", run: "LIFO|Blocks|Unregistered", cgo: true},
 
 	"rseqcs":         {folder: "rseqcs", args: []string{"-stress=1s"}},
@@ -72,7 +74,7 @@ var killers = map[string]killer{
 	"ops":          {folder: "alloc", run: "TestOps|BlocksHaveOneOwner"},
 	"dirty":        {folder: "alloc", run: "Zeroes|TestOps|Realloc"},
 	"alloc":        {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
-	"alloc-faults": {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
+	"faults": {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
 
 	"rseq":     {folder: "internal/rseq", skip: "ThreadsComeAndGo"}, // which takes long on a busy machine
 	"rseq-all": {folder: "internal/rseq"},
@@ -93,8 +95,8 @@ var lastResort = map[string][]string{
 	"rseqcs":        {"code", "step", "rseqcs-stalled", "rseqcs", "points-cgo", "rseqcs-cgo"},
 	"internal/rseq": {"rseq", "rseq-cgo", "rseq-all", "vcpu", "rseqcs"},
 	"vcpu":          {"vcpu", "vcpu-cgo", "rseqcs"},
-	"arena":         {"arena", "alloc", "alloc-faults"},
-	"alloc":         {"alloc", "alloc-faults"},
+	"arena":         {"arena", "alloc", "faults"},
+	"alloc":         {"alloc", "faults"},
 }
 
 // killTimeout bounds one run.

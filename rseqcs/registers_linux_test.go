@@ -1,0 +1,116 @@
+//go:build amd64 || arm64
+
+package rseqcs
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+)
+
+// TestCarried: pop and push return the arguments that a caller leaves to them, in
+// every form of a call and whatever the outcome is.
+func TestCarried(t *testing.T) {
+	prepare()
+	stack, err := NewStack("carried", []Capacity{{1, 1}, {1, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	forms := callForms()
+	if forms == nil {
+		forms = make(map[string]operations)
+	}
+	forms["pinned"], forms["Go"] = pinned, assigned
+	const class, number = 1, 12345
+	objects := new([2]token)
+	carriedAddress := unsafe.Pointer(new(token))
+	for name, o := range forms {
+		base := stack.base
+		if name == "pinned" || name == "Go" {
+			base = stack.ps
+		}
+		pop := func() {
+			t.Helper()
+			object, gotClass, carried := o.pop(base, class, number)
+			if gotClass != class || carried != number {
+				t.Errorf("%s: pop of %p returns class %d and %d", name, object, gotClass, carried)
+			}
+		}
+		push := func(object unsafe.Pointer) {
+			t.Helper()
+			outcome, gotClass, gotObject, carried := o.push(base, class, object, carriedAddress)
+			if gotClass != class || gotObject != object || carried != carriedAddress {
+				t.Errorf("%s: push with the outcome %d returns class %d, %p for %p and %p for %p", name, outcome, gotClass, gotObject, object, carried, carriedAddress)
+			}
+		}
+		push(unsafe.Pointer(&objects[0])) // unserved, or what the form before has left
+		stack.setUp(&o, base, class)
+		pop()
+		push(unsafe.Pointer(&objects[0]))
+		push(unsafe.Pointer(&objects[0])) // duplicate
+		push(unsafe.Pointer(&objects[1])) // full
+		pop()
+	}
+}
+
+// TestWholeAddresses works on addresses that differ in their upper halves alone,
+// and on one whose lower half is zero.
+func TestWholeAddresses(t *testing.T) {
+	const far = 1 << 32
+	memory, err := osmem.Reserve(3*far, "far")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Unmap()
+	origin := unsafe.Add(memory.Base, -uintptr(memory.Base)&(far-1))
+	low, high := origin, unsafe.Add(origin, far)
+	for range 100 {
+		if onOneVCPU(t, func() { playFar(t, origin, low, high) }) {
+			return
+		}
+	}
+	t.Fatal("this thread never stayed on one vCPU")
+}
+
+func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
+	const size, class = 64, 1
+	stack, err := NewStack("far", []Capacity{{1, 1}, {4, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	pages := make([]PageEntry, (uintptr(high)-uintptr(low))>>PageShift+1)
+	pages[0], pages[len(pages)-1] = EntryOf(class, 0), EntryOf(class, 0)
+	slow := 0
+	var blocks Blocks
+	blocks.Open(stack, newClassTable([]int{size}), origin, uintptr(len(pages))<<PageShift, &pages[0], Slow{
+		func(*Blocks, int) ([]byte, error) { slow++; return nil, nil },
+		func(*Blocks, int) ([]byte, error) { slow++; return nil, nil },
+		func(*Blocks, []byte) { slow++ },
+	})
+	here := stack.slabHere()
+	check := func(what string, got, want any) {
+		if got != want && stack.slabHere() == here {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	check("push", stack.Push(class, low), Pushed)
+	check("push of a far one", stack.Push(class, high), Pushed)
+	check("pop", stack.Pop(class), high)
+	check("pop of an address with a lower half of zero", stack.Pop(class), low)
+	check("pushBatch", stack.PushBatch(class, []unsafe.Pointer{high, low}), 2)
+	var into [2]unsafe.Pointer
+	check("popBatch", stack.PopBatch(class, into[:]), 2)
+	check("popBatch", into, [2]unsafe.Pointer{low, high})
+	blocks.Free(&blocks, unsafe.Slice((*byte)(low), size))
+	blocks.Free(&blocks, unsafe.Slice((*byte)(high), size))
+	check("calls of the slow path", slow, 0)
+	check("freed blocks", stack.Len(here, class), 2)
+	b, _ := blocks.Alloc(&blocks, size)
+	check("alloc", unsafe.Pointer(unsafe.SliceData(b)), high)
+	b, _ = blocks.Alloc(&blocks, size)
+	check("alloc of an address with a lower half of zero", unsafe.Pointer(unsafe.SliceData(b)), low)
+	check("calls of the slow path", slow, 0)
+}
