@@ -4,6 +4,7 @@
 //	go run ./internal/mutants
 //	go run ./internal/mutants -quick
 //	go run ./internal/mutants -run 'pop:' -v
+//	go run ./internal/mutants -tables slips -named
 //	go run ./internal/mutants -list
 //	go run ./internal/mutants -run '^arm64' -guest arm64-7.3
 //

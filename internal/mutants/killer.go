@@ -64,17 +64,17 @@ var killers = map[string]killer{
 	"drained": {folder: "rseqcs", tags: stalledTag, run: "DrainConserves", args: []string{"-stress=1s"}},
 
 	// The floors above.
-	"arena":        {folder: "arena"},
-	"upkeep":       {folder: "alloc", run: "MemoryComesBack|Upkeep|TestStats$"},
-	"trim":         {folder: "alloc", run: "Trim"},
-	"budgets":      {folder: "alloc", run: "Child|Budget|Limit"},
-	"child":        {folder: "alloc", run: "Child|Reclaim|AllocWait|Closed"},
-	"batch":        {folder: "alloc", run: "Batch|Misuse|FreeTwice|Closed"},
-	"realloc":      {folder: "alloc", run: "Realloc"},
-	"ops":          {folder: "alloc", run: "TestOps|BlocksHaveOneOwner"},
-	"dirty":        {folder: "alloc", run: "Zeroes|TestOps|Realloc"},
-	"alloc":        {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
-	"faults": {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
+	"arena":   {folder: "arena"},
+	"upkeep":  {folder: "alloc", run: "MemoryComesBack|Upkeep|TestStats$"},
+	"trim":    {folder: "alloc", run: "Trim"},
+	"budgets": {folder: "alloc", run: "Child|Budget|Limit"},
+	"child":   {folder: "alloc", run: "Child|Reclaim|AllocWait|Closed"},
+	"batch":   {folder: "alloc", run: "Batch|Misuse|FreeTwice|Closed"},
+	"realloc": {folder: "alloc", run: "Realloc"},
+	"ops":     {folder: "alloc", run: "TestOps|BlocksHaveOneOwner"},
+	"dirty":   {folder: "alloc", run: "Zeroes|TestOps|Realloc"},
+	"alloc":   {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
+	"faults":  {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
 
 	"rseq":     {folder: "internal/rseq", skip: "ThreadsComeAndGo"}, // which takes long on a busy machine
 	"rseq-all": {folder: "internal/rseq"},

@@ -22,7 +22,9 @@ import (
 type options struct {
 	match    *regexp.Regexp
 	skip     *regexp.Regexp
+	tables   *regexp.Regexp
 	quick    bool
+	named    bool
 	list     bool
 	parallel int
 	verbose  bool
@@ -32,9 +34,11 @@ type options struct {
 
 func main() {
 	var o options
-	var match, skip string
+	var match, skip, tables string
 	flag.StringVar(&match, "run", "", "pattern of the mutants' names (default all)")
 	flag.StringVar(&skip, "skip", "^$", "pattern of the names of those that are left out")
+	flag.StringVar(&tables, "tables", "", "pattern of the tables' names (default all)")
+	flag.BoolVar(&o.named, "named", false, "try the runs that the tables name and no others")
 	flag.BoolVar(&o.quick, "quick", false, "only the small run")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and end")
 	flag.IntVar(&o.parallel, "j", 2, "mutants to try at once")
@@ -42,7 +46,7 @@ func main() {
 	flag.StringVar(&o.guest, "guest", "", "row of internal/guests that runs the mutants of arm64 (default: they are left out on another machine)")
 	flag.StringVar(&o.cache, "cache", "", "cache folder of internal/guests")
 	flag.Parse()
-	o.match, o.skip = regexp.MustCompile(match), regexp.MustCompile(skip)
+	o.match, o.skip, o.tables = regexp.MustCompile(match), regexp.MustCompile(skip), regexp.MustCompile(tables)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	alive, err := run(ctx, o)
@@ -120,7 +124,7 @@ func run(ctx context.Context, o options) (alive int, err error) {
 func choose(all []mutant, o options) (here, there []mutant) {
 	for _, m := range all {
 		switch {
-		case !o.match.MatchString(m.id()) || o.skip.MatchString(m.id()) || o.quick && !m.quick:
+		case !o.tables.MatchString(m.table) || !o.match.MatchString(m.id()) || o.skip.MatchString(m.id()) || o.quick && !m.quick:
 		case m.arch == "" || m.arch == runtime.GOARCH:
 			here = append(here, m)
 		case m.arch == guestArch && o.guest != "":
@@ -218,8 +222,12 @@ func (r *runner) huntOne(ctx context.Context, m mutant, index int) (f fate) {
 		f.err = err
 		return f
 	}
+	runs := slices.Clone(m.killers)
+	if !r.named {
+		runs = append(runs, lastResort[path.Dir(m.hunks[0].file)]...)
+	}
 	tried := make(map[string]bool)
-	for _, name := range append(slices.Clone(m.killers), lastResort[path.Dir(m.hunks[0].file)]...) {
+	for _, name := range runs {
 		if tried[name] || ctx.Err() != nil {
 			continue
 		}

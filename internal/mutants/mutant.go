@@ -16,6 +16,7 @@ var tables embed.FS
 // notice.
 type mutant struct {
 	name    string
+	table   string
 	arch    string   // that it is for; empty for both
 	killers []string // that should notice it, the best one first
 	quick   bool     // part of the small run
@@ -51,8 +52,9 @@ func readTables() (mutants []mutant, err error) {
 				return nil, fmt.Errorf("tables/%s: %q is there twice", file.Name(), m.id())
 			}
 			seen[m.id()] = true
+			m.table = file.Name()
+			mutants = append(mutants, m)
 		}
-		mutants = append(mutants, found...)
 	}
 	return mutants, nil
 }
