@@ -1,6 +1,9 @@
 package alloc
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 // TestReallocWithoutRoom: where nothing else can be had, a block that becomes smaller
 // stays, and one that grows takes what a class has free.
@@ -47,5 +50,48 @@ func TestReallocClears(t *testing.T) {
 			a.Free(b)
 		}
 	}
+	checkQuiet(t, a, 0)
+}
+
+// TestReallocMisuse: what is no block stays what it is, and no block is made for it.
+func TestReallocMisuse(t *testing.T) {
+	a := open(t, Options{})
+	b := must(t)(a.Alloc(100))
+	for name, wrong := range map[string][]byte{"Go memory": make([]byte, 100), "the middle": b[8:]} {
+		want := MisuseError{Op: "Realloc", Addr: addressOf(wrong)}
+		if a.Owns(wrong) {
+			want.Size = GoodSize(len(b))
+		}
+		for _, n := range []int{0, 10, 1000, 300_000} {
+			t.Run(name, func(t *testing.T) {
+				mustMisuse(t, a, want, func() { a.Realloc(wrong, n) })
+			})
+		}
+	}
+	a.Free(b)
+	checkQuiet(t, a, 0)
+}
+
+// TestReallocMeanwhile moves long blocks while others allocate and write: the old
+// block is a goroutine's until it is copied.
+func TestReallocMeanwhile(t *testing.T) {
+	const from, to, goroutines, turns = 300_000, 900_000, 4, 100
+	a := open(t, Options{})
+	var all sync.WaitGroup
+	for g := range goroutines {
+		all.Go(func() {
+			for turn := range turns {
+				b := must(t)(a.AllocUninit(from))
+				clear(b)
+				b[0], b[from/2], b[from-1] = byte(g), byte(turn), byte(g)
+				b = must(t)(a.ReallocUninit(b, to))
+				if b[0] != byte(g) || b[from/2] != byte(turn) || b[from-1] != byte(g) {
+					t.Errorf("goroutine %d: %d, %d and %d", g, b[0], b[from/2], b[from-1])
+				}
+				a.Free(b)
+			}
+		})
+	}
+	all.Wait()
 	checkQuiet(t, a, 0)
 }

@@ -207,18 +207,42 @@ func TestUpkeepBegins(t *testing.T) {
 	} {
 		h := openHeap(t, MinReserve, 0)
 		h.ReleaseAfter(2 * time.Millisecond)
-		for time := range 2 {
+		for turn := range 2 {
 			if err := leave(h); err != nil {
 				t.Fatal(err)
 			}
-			waitFor(t, name, func() bool { return h.upkeep.round > 0 && !h.upkeep.running.Load() })
+			if !h.upkeep.running.Load() && h.pages.residentNow() > 0 {
+				t.Fatalf("%s, turn %d: the goroutine does not run", name, turn)
+			}
+			waitFor(t, name, func() bool { return !h.upkeep.running.Load() })
 			if free := h.pages.residentNow() + h.heldByVCPUs(); free != 0 {
-				t.Errorf("%s, time %d: %d pages and bytes are left", name, time, free)
+				t.Errorf("%s, turn %d: %d pages and bytes are left", name, turn, free)
 			}
 			h.upkeep.group.Wait()
-			h.upkeep.round, h.upkeep.drained = 0, h.upkeep.drained.Add(-fenceInterval)
+			h.upkeep.drained = h.upkeep.drained.Add(-fenceInterval)
 		}
 	}
+}
+
+// TestUpkeepTriesAgain: what the system did not take once is tried again when the
+// goroutine begins.
+func TestUpkeepTriesAgain(t *testing.T) {
+	if !osmem.CanRelease {
+		return // nothing could be returned
+	}
+	h := openHeap(t, MinReserve, 0)
+	freePages(t, h, growPages)
+	h.pages.mu.Lock()
+	page := h.pages.backed.last()
+	s := *h.pages.take(page)
+	s.stuck = true
+	h.pages.put(page, s)
+	h.pages.mu.Unlock()
+	h.ReleaseAfter(2 * time.Millisecond)
+	h.upkeep.begin(h)
+	waitFor(t, "stuck pages", func() bool { return h.pages.residentNow() == 0 })
+	h.upkeep.end()
+	mustHold(t, h.CheckInvariants())
 }
 
 // waitFor waits for what must come to be, also on a busy machine.
