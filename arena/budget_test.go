@@ -2,8 +2,6 @@ package arena
 
 import (
 	"testing"
-
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // checkCharged compares what the nodes count, in pages.
@@ -62,7 +60,7 @@ func TestSqueeze(t *testing.T) {
 	var heaps []*Heap
 	for name, parent := range map[string]*Budget{"a": root, "b": middle, "c": middle, "d": root, "own": root} {
 		h := new(Heap)
-		if err := h.Open(name, MinReserve, NewBudget(name, parent, 0, 0), rseqcs.Slow{}); err != nil {
+		if err := h.Open(Config{Name: name, Reserve: MinReserve, Budget: NewBudget(name, parent, 0, 0)}); err != nil {
 			t.Fatal(err)
 		}
 		if name == "own" {
@@ -78,7 +76,7 @@ func TestSqueeze(t *testing.T) {
 		}
 	}
 	middleHeap := new(Heap)
-	if err := middleHeap.Open("middle", MinReserve, middle, rseqcs.Slow{}); err != nil {
+	if err := middleHeap.Open(Config{Name: "middle", Reserve: MinReserve, Budget: middle}); err != nil {
 		t.Fatal(err)
 	}
 	checkCharged(t, "four have free pages", map[*Budget]int64{root: 4 * each, middle: 2 * each})
@@ -93,7 +91,7 @@ func TestSqueeze(t *testing.T) {
 	}
 	checkCharged(t, "one has all", map[*Budget]int64{root: limit, middle: 0})
 	for _, h := range append(heaps, middleHeap) {
-		if h.pages.residentNow() > 0 { // of a heap that is closed, nothing is charged
+		if h.nodes[0].pages.residentNow() > 0 { // of a heap that is closed, nothing is charged
 			mustHold(t, h.CheckInvariants())
 		}
 		if err := h.Close(); err != nil {
@@ -111,7 +109,7 @@ func TestSqueeze(t *testing.T) {
 func TestBudgetOfUsedPages(t *testing.T) {
 	root := NewBudget("root", nil, 0, 0)
 	h := new(Heap)
-	if err := h.Open("below", MinReserve, NewBudget("below", root, 0, 0), rseqcs.Slow{}); err != nil {
+	if err := h.Open(Config{Name: "below", Reserve: MinReserve, Budget: NewBudget("below", root, 0, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -127,6 +125,6 @@ func TestBudgetOfUsedPages(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.pages.budget.close() // once more changes nothing
+	h.budget.close() // once more changes nothing
 	checkCharged(t, "closed", map[*Budget]int64{root: 0})
 }

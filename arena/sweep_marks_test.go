@@ -57,7 +57,7 @@ func (m *goneModel) check(t *testing.T, h *Heap, when string) {
 			t.Fatalf("%s: objects of %d bytes: piece %d of %d is gone: %t, want %t", when, m.k.size, piece, len(m.gone), got, want)
 		}
 	}
-	if got := h.gone.pieces.Load(); got != count {
+	if got := h.nodes[0].gone.pieces.Load(); got != count {
 		t.Fatalf("%s: objects of %d bytes: %d pieces are gone, want %d", when, m.k.size, got, count)
 	}
 }
@@ -74,7 +74,7 @@ func TestSweep(t *testing.T) {
 		k := &classes[class]
 		objects := make([]unsafe.Pointer, k.perSpan)
 		for taken := 0; taken < len(objects); {
-			n, err := h.takeObjects(class, objects[taken:min(len(objects), taken+maxBatch)])
+			n, err := h.takeObjects(h.nodes[0], class, objects[taken:min(len(objects), taken+maxBatch)])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,9 +102,9 @@ func TestSweep(t *testing.T) {
 		}
 		h.sweep(true, always)
 		m.check(t, h, "swept again")
-		for h.central[class].partial.fullest() != 0 && h.central[class].spans == 1 && h.spans.at(m.page).free > 0 {
+		for h.nodes[0].central[class].partial.fullest() != 0 && h.nodes[0].central[class].spans == 1 && h.spans.at(m.page).free > 0 {
 			var one [1]unsafe.Pointer
-			if n, err := h.takeObjects(class, one[:]); n != 1 || err != nil {
+			if n, err := h.takeObjects(h.nodes[0], class, one[:]); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
 			index := int(uintptr(one[0])-uintptr(objects[0])) / int(k.size)
@@ -115,14 +115,14 @@ func TestSweep(t *testing.T) {
 				break // the others stay gone
 			}
 		}
-		gone := h.gone.pieces.Load()
+		gone := h.nodes[0].gone.pieces.Load()
 		for i, live := range m.live {
 			if live {
 				h.giveObjects(class, objects[i:i+1])
 			}
 		}
-		if want := int64(k.pages) - gone/piecesPerPage; h.pages.used != 0 || h.pages.resident != want || h.gone.pieces.Load() != 0 {
-			t.Fatalf("objects of %d bytes are free: %d pages used, %d resident, want %d", k.size, h.pages.used, h.pages.resident, want)
+		if want := int64(k.pages) - gone/piecesPerPage; h.nodes[0].pages.used != 0 || h.nodes[0].pages.resident != want || h.nodes[0].gone.pieces.Load() != 0 {
+			t.Fatalf("objects of %d bytes are free: %d pages used, %d resident, want %d", k.size, h.nodes[0].pages.used, h.nodes[0].pages.resident, want)
 		}
 		mustHold(t, h.CheckInvariants())
 	}
@@ -161,7 +161,7 @@ func spread(t *testing.T, h *Heap, class uint8, spans int) (firsts []unsafe.Poin
 	var all []unsafe.Pointer
 	for len(all) < spans*per {
 		var array [maxBatch]unsafe.Pointer
-		n, err := h.takeObjects(class, array[:min(maxBatch, spans*per-len(all))])
+		n, err := h.takeObjects(h.nodes[0], class, array[:min(maxBatch, spans*per-len(all))])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestSweepAsksOn(t *testing.T) {
 		t.Errorf("%d bytes of %d, something is left: %t, %v", released, all, left, err)
 	}
 	h.sweep(true, func() bool { return true })
-	if gone := h.gone.pieces.Load() * pieceSize; gone != all {
+	if gone := h.nodes[0].gone.pieces.Load() * pieceSize; gone != all {
 		t.Errorf("%d bytes are gone, want %d", gone, all)
 	}
 	mustHold(t, h.CheckInvariants())
@@ -216,8 +216,8 @@ func TestSweepMeanwhile(t *testing.T) {
 	})
 	<-done
 	mustHold(t, h.CheckInvariants())
-	if h.pages.used != 0 || h.gone.pieces.Load() != 0 {
-		t.Errorf("all is free: %d pages are used, %d pieces are gone", h.pages.used, h.gone.pieces.Load())
+	if h.nodes[0].pages.used != 0 || h.nodes[0].gone.pieces.Load() != 0 {
+		t.Errorf("all is free: %d pages are used, %d pieces are gone", h.nodes[0].pages.used, h.nodes[0].gone.pieces.Load())
 	}
 }
 
@@ -239,7 +239,7 @@ func TestSweepWaits(t *testing.T) {
 	sweep(false, false)
 	again := make([]unsafe.Pointer, 1)
 	for _, touch := range []func(){
-		func() { h.takeObjects(class, again) },
+		func() { h.takeObjects(h.nodes[0], class, again) },
 		func() { h.giveObjects(class, again) },
 	} {
 		touch()
@@ -247,7 +247,7 @@ func TestSweepWaits(t *testing.T) {
 		h.sweep(false, func() bool { return true })
 		sweep(false, false)
 	}
-	if gone := h.gone.pieces.Load() * pieceSize; gone != h.Stats().CachedCentral {
+	if gone := h.nodes[0].gone.pieces.Load() * pieceSize; gone != h.Stats().CachedCentral {
 		t.Errorf("%d bytes are gone, want %d", gone, h.Stats().CachedCentral)
 	}
 	h.giveObjects(class, firsts)
@@ -260,7 +260,7 @@ func TestFullestFirst(t *testing.T) {
 	h := openHeap(t, MinReserve, 0)
 	firsts := spread(t, h, class, 3)
 	more := make([]unsafe.Pointer, classes[class].perSpan-2)
-	if n, err := h.takeObjects(class, more); n != len(more) || err != nil {
+	if n, err := h.takeObjects(h.nodes[0], class, more); n != len(more) || err != nil {
 		t.Fatal(n, err)
 	}
 	pages := func(object unsafe.Pointer) uint32 {
@@ -271,6 +271,10 @@ func TestFullestFirst(t *testing.T) {
 			t.Fatalf("objects of the spans at %d and %d, while one is nearly full", pages(more[0]), pages(object))
 		}
 	}
-	h.giveObjects(class, append(more, firsts...))
+	one := make([]unsafe.Pointer, 1)
+	if n, err := h.takeObjects(h.nodes[0], class, one); n != 1 || err != nil || pages(one[0]) != pages(more[0]) {
+		t.Errorf("%d objects, of the span at %d, while that at %d is nearly full: %v", n, pages(one[0]), pages(more[0]), err)
+	}
+	h.giveObjects(class, append(append(more, firsts...), one...))
 	mustHold(t, h.CheckInvariants())
 }

@@ -20,7 +20,7 @@ func openByHand(t *testing.T, budget *Budget) *Heap {
 		t.Skip("this system takes no memory back")
 	}
 	h := new(Heap)
-	if err := h.Open("by hand", MinReserve, budget, rseqcs.Slow{}); err != nil {
+	if err := h.Open(Config{Name: "by hand", Reserve: MinReserve, Budget: budget}); err != nil {
 		t.Fatal(err)
 	}
 	h.ReleaseAfter(time.Hour)
@@ -49,14 +49,14 @@ func TestUpkeepWaits(t *testing.T) {
 	h := openByHand(t, NewBudget("test", nil, 0, 0))
 	freePages(t, h, pages)
 	for round, want := range []int64{pages, pages, 0} {
-		if again := h.maintain(); h.pages.resident != want || !again && want > 0 {
-			t.Errorf("round %d: %d pages are resident, want %d; it goes on: %t", round, h.pages.resident, want, again)
+		if again := h.maintain(); h.nodes[0].pages.resident != want || !again && want > 0 {
+			t.Errorf("round %d: %d pages are resident, want %d; it goes on: %t", round, h.nodes[0].pages.resident, want, again)
 		}
 	}
 	for round := range 6 {
 		freePages(t, h, pages)
-		if h.maintain(); h.pages.resident != pages {
-			t.Errorf("round %d, in which all are used: %d pages are resident, want %d", round, h.pages.resident, pages)
+		if h.maintain(); h.nodes[0].pages.resident != pages {
+			t.Errorf("round %d, in which all are used: %d pages are resident, want %d", round, h.nodes[0].pages.resident, pages)
 		}
 	}
 	mustHold(t, h.CheckInvariants())
@@ -74,7 +74,7 @@ func TestUpkeepSoftLimit(t *testing.T) {
 		h := openByHand(t, budget)
 		freePages(t, h, pages)
 		h.maintain()
-		if left := h.pages.resident; (left == 0) != (name != "none") {
+		if left := h.nodes[0].pages.resident; (left == 0) != (name != "none") {
 			t.Errorf("%s: %d pages are resident", name, left)
 		}
 	}
@@ -109,8 +109,8 @@ func TestUpkeepEmptiesMagazines(t *testing.T) {
 	before := rseqcs.ReadStats().Fences
 	rounds()
 	fences := rseqcs.ReadStats().Fences - before
-	if held := h.heldByVCPUs(); held != 0 || h.pages.used != 0 || h.pages.resident != 0 || h.Stats().Live != 0 {
-		t.Errorf("%d bytes in magazines, %d pages in use and %d resident", held, h.pages.used, h.pages.resident)
+	if held := h.heldByVCPUs(); held != 0 || h.nodes[0].pages.used != 0 || h.nodes[0].pages.resident != 0 || h.Stats().Live != 0 {
+		t.Errorf("%d bytes in magazines, %d pages in use and %d resident", held, h.nodes[0].pages.used, h.nodes[0].pages.resident)
 	}
 	mustHold(t, h.CheckInvariants())
 	free()
@@ -131,12 +131,12 @@ func TestUpkeepSweeps(t *testing.T) {
 	h := openByHand(t, NewBudget("test", nil, 0, 0))
 	firsts := spread(t, h, ClassOf(4096), 1)
 	for range stillLooks * sweptStill {
-		if h.gone.pieces.Load() != 0 {
+		if h.nodes[0].gone.pieces.Load() != 0 {
 			t.Error("swept before its time")
 		}
 		h.maintain()
 	}
-	if gone := h.gone.pieces.Load() * pieceSize; gone == 0 || gone != h.Stats().CachedCentral {
+	if gone := h.nodes[0].gone.pieces.Load() * pieceSize; gone == 0 || gone != h.Stats().CachedCentral {
 		t.Errorf("%d bytes are gone, want %d", gone, h.Stats().CachedCentral)
 	}
 	h.giveObjects(ClassOf(4096), firsts)
@@ -212,7 +212,7 @@ func TestUpkeepBegins(t *testing.T) {
 		"a full magazine": func(h *Heap) error {
 			objects := make([]unsafe.Pointer, 4*classes[class].batch)
 			for i := range objects {
-				if n, err := h.takeObjects(class, objects[i:i+1]); n == 0 {
+				if n, err := h.takeObjects(h.nodes[0], class, objects[i:i+1]); n == 0 {
 					return err
 				}
 			}
@@ -228,11 +228,11 @@ func TestUpkeepBegins(t *testing.T) {
 			if err := leave(h); err != nil {
 				t.Fatal(err)
 			}
-			if !h.upkeep.running.Load() && h.pages.residentNow() > 0 {
+			if !h.upkeep.running.Load() && h.nodes[0].pages.residentNow() > 0 {
 				t.Fatalf("%s, turn %d: the goroutine does not run", name, turn)
 			}
 			waitFor(t, name, func() bool { return !h.upkeep.running.Load() })
-			if free := h.pages.residentNow() + h.heldByVCPUs(); free != 0 {
+			if free := h.nodes[0].pages.residentNow() + h.heldByVCPUs(); free != 0 {
 				t.Errorf("%s, turn %d: %d pages and bytes are left", name, turn, free)
 			}
 			h.upkeep.group.Wait()
@@ -249,15 +249,15 @@ func TestUpkeepTriesAgain(t *testing.T) {
 	}
 	h := openHeap(t, MinReserve, 0)
 	freePages(t, h, growPages)
-	h.pages.mu.Lock()
-	page := h.pages.backed.last()
-	s := *h.pages.take(page)
+	h.nodes[0].pages.mu.Lock()
+	page := h.nodes[0].pages.backed.last()
+	s := *h.nodes[0].pages.take(page)
 	s.stuck = true
-	h.pages.put(page, s)
-	h.pages.mu.Unlock()
+	h.nodes[0].pages.put(page, s)
+	h.nodes[0].pages.mu.Unlock()
 	h.ReleaseAfter(2 * time.Millisecond)
 	h.upkeep.begin(h)
-	waitFor(t, "stuck pages", func() bool { return h.pages.residentNow() == 0 })
+	waitFor(t, "stuck pages", func() bool { return h.nodes[0].pages.residentNow() == 0 })
 	h.upkeep.end()
 	mustHold(t, h.CheckInvariants())
 }

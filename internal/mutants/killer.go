@@ -68,6 +68,7 @@ var killers = map[string]killer{
 	"moves":      {folder: "arena", run: "Upkeep|Surplus|Sweep|Fullest|Central|GiveObjects|Transfer"},
 	"budgets":    {folder: "arena", run: "Budget|Squeeze|HeapLimit|PageHeapModel"},
 	"comes-back": {folder: "alloc", run: "MemoryComesBack|Upkeep"},
+	"heaps":      {folder: "arena", run: "HeapModel|HeapConcurrent|HeapLimit"},
 	"trim":       {folder: "alloc", run: "Trim"},
 	"child":      {folder: "alloc", run: "ChildL|ChildI|Reclaim|Wait|Closed"},
 	"children":   {folder: "alloc", run: "ChildrenAtOnce"},
