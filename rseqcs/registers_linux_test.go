@@ -81,8 +81,13 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 		t.Fatal(err)
 	}
 	defer stack.Close()
-	pages := make([]PageEntry, (uintptr(high)-uintptr(low))>>PageShift+1)
-	pages[0], pages[len(pages)-1] = EntryOf(class, 0), EntryOf(class, 0)
+	// The range ends behind the page of high; what lies beyond looks like blocks, too.
+	all := make([]PageEntry, 2*(uintptr(high)-uintptr(low))>>PageShift+1)
+	pages := all[:len(all)/2+1]
+	beyond := []unsafe.Pointer{unsafe.Add(high, 1<<PageShift), unsafe.Add(high, uintptr(high)-uintptr(low))}
+	for _, p := range append(beyond, low, high) {
+		all[(uintptr(p)-uintptr(low))>>PageShift] = EntryOf(class, 0)
+	}
 	slow := 0
 	var blocks Blocks
 	blocks.Open(stack, newClassTable([]int{size}), origin, uintptr(len(pages))<<PageShift, &pages[0], Slow{
@@ -90,9 +95,9 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 		func(*Blocks, int) ([]byte, error) { slow++; return nil, nil },
 		func(*Blocks, []byte) { slow++ },
 	})
-	here := stack.slabHere()
+	here := stack.Here()
 	check := func(what string, got, want any) {
-		if got != want && stack.slabHere() == here {
+		if got != want && stack.Here() == here {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
@@ -108,6 +113,11 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 	blocks.Free(&blocks, unsafe.Slice((*byte)(high), size))
 	check("calls of the slow path", slow, 0)
 	check("freed blocks", stack.Len(here, class), 2)
+	for _, p := range beyond {
+		blocks.Free(&blocks, unsafe.Slice((*byte)(p), size))
+	}
+	check("calls of the slow path for what is outside of the range", slow, len(beyond))
+	slow = 0
 	b, _ := blocks.Alloc(&blocks, size)
 	check("alloc", unsafe.Pointer(unsafe.SliceData(b)), high)
 	b, _ = blocks.Alloc(&blocks, size)
