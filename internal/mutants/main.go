@@ -228,8 +228,11 @@ func (r *runner) huntOne(ctx context.Context, m mutant, index int) (f fate) {
 	}
 	tried := make(map[string]bool)
 	for _, name := range runs {
-		if tried[name] || ctx.Err() != nil {
+		if tried[name] {
 			continue
+		}
+		if f.err = ctx.Err(); f.err != nil {
+			break // it may yet be killed
 		}
 		tried[name] = true
 		f.death, f.err = killers[name].try(ctx, r.root, overlay)
