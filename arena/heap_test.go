@@ -131,7 +131,7 @@ func checkQuiet(t *testing.T, h *Heap, live int64) {
 	if s.Limit > 0 && s.Backed > s.Limit {
 		t.Fatalf("%d bytes backed, above the limit of %d", s.Backed, s.Limit)
 	}
-	if h.budget.Below() == 0 && s.Charged != s.Backed+s.GoneCharged {
+	if h.budget.Below() == 0 && s.Charged != s.Backed+s.GoneCharged || s.GoneCharged >= int64(len(h.nodes))<<pageShift {
 		t.Fatalf("%d bytes backed and %d gone that count, but %d charged", s.Backed, s.GoneCharged, s.Charged)
 	}
 }

@@ -29,7 +29,7 @@ func (h *Heap) checkNode(n *node, large *census) error {
 		return err
 	}
 	var found [classCount]census
-	var gone, uncharged int64
+	var gone int64
 	for page := n.pages.first; page < n.pages.top; {
 		s := h.spans.at(page)
 		if h.nodeOf(page) != n || h.nodeOf(page+s.pages-1) != n {
@@ -42,7 +42,6 @@ func (h *Heap) checkNode(n *node, large *census) error {
 		case spanSmall:
 			found[s.class].add(s)
 			gone += int64(s.gone)
-			uncharged += int64(gonePages(s.gone))
 			err = h.checkSmall(page, s)
 		case spanLarge:
 			large.add(s)
@@ -60,8 +59,8 @@ func (h *Heap) checkNode(n *node, large *census) error {
 		}
 		page += s.pages
 	}
-	if pieces, pages := n.gone.pieces.Load(), n.gone.pages.Load(); pieces != gone || pages != uncharged {
-		return fmt.Errorf("%d pieces are gone and %d pages not charged for it, %d and %d are counted", gone, uncharged, pieces, pages)
+	if counted := n.gone.pieces.Load(); counted != gone {
+		return fmt.Errorf("%d pieces are gone, %d are counted", gone, counted)
 	}
 	for class := 1; class < classCount; class++ {
 		if err := h.checkClass(n, uint8(class), &found[class]); err != nil {

@@ -36,7 +36,7 @@ func mappings(h *Heap) (count int, err error) {
 }
 
 // holed is how many blocks, and how many objects of an OS page, holes makes.
-const holed = 4000
+var holed = 4000 * 4096 / int(osmem.PageSize())
 
 // holeSize is the size of its blocks in bytes: a page, and no less than an OS page.
 var holeSize = max(PageSize, int(osmem.PageSize()))
@@ -45,7 +45,7 @@ var holeSize = max(PageSize, int(osmem.PageSize()))
 // smallest blocks, and every second object of a class.
 func holes(h *Heap) error {
 	class := ClassOf(int(osmem.PageSize()))
-	var blocks, objects [holed]unsafe.Pointer
+	blocks, objects := make([]unsafe.Pointer, holed), make([]unsafe.Pointer, holed)
 	for i := range holed {
 		var err error
 		if blocks[i], _, err = h.AllocLarge(holeSize, holeSize); err != nil {

@@ -258,7 +258,7 @@ func (h *pageHeap) charge(pages int64) error {
 }
 
 // release takes back a run that alloc returned, of which at most resident pages
-// take memory, those that are charged. dirty is false only if nothing was written to it.
+// take memory; what is charged is the caller's matter. dirty is false only if nothing was written to it.
 func (h *pageHeap) release(first, resident uint32, dirty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -76,7 +76,7 @@ type Stats struct {
 	// Gone is parts of partly used spans that were returned to the system.
 	Gone int64 `json:"/memory/gone:bytes"`
 	// GoneCharged is the part of Gone that Charged counts all the same, since budgets
-	// count in pages: less than one for each span.
+	// count in pages: less than one for each NUMA node.
 	GoneCharged int64 `json:"/memory/gone/charged:bytes"`
 	// Retained is what takes memory, or may, and is free.
 	Retained int64 `json:"/memory/retained:bytes"`
@@ -120,7 +120,7 @@ func (h *Heap) Stats() *Stats {
 		of := n.stats()
 		s.Nodes.add(of)
 		s.Gone += of.Gone
-		s.GoneCharged += of.Gone - n.gone.pages.Load()<<pageShift
+		s.GoneCharged += of.Gone - n.gone.uncharged()<<pageShift
 		s.Backed += of.Backed
 		s.PageHeapFree += of.PageHeapFree
 		s.Released += of.Released
@@ -151,7 +151,7 @@ func (h *Heap) Gone() (bytes int64) {
 func (h *Heap) chargeable() (pages int64) {
 	for _, n := range h.nodes {
 		n.pages.mu.Lock()
-		pages += n.pages.used + n.pages.resident - n.gone.pages.Load()
+		pages += n.pages.used + n.pages.resident - n.gone.uncharged()
 		n.pages.mu.Unlock()
 	}
 	return pages
@@ -176,7 +176,7 @@ func (n *node) stats() NodeStats {
 // GoneCharged returns Stats.GoneCharged alone.
 func (h *Heap) GoneCharged() (bytes int64) {
 	for _, n := range h.nodes {
-		bytes += n.gone.pieces.Load()<<pieceShift - n.gone.pages.Load()<<pageShift
+		bytes += n.gone.pieces.Load()<<pieceShift - n.gone.uncharged()<<pageShift
 	}
 	return bytes
 }

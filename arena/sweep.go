@@ -13,7 +13,7 @@ import (
 // again, zero, when an object on it is handed out and touched.
 //
 // What is gone is noted in pieces of 4 KiB, the smallest OS page there is. Budgets
-// count in pages, so of a span they give up as many whole pages as its pieces make.
+// count in pages: they give up as many as all pieces of a node make.
 const (
 	pieceShift    = 12
 	pieceSize     = 1 << pieceShift
@@ -160,19 +160,12 @@ func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
 	for piece := offset >> pieceShift; piece < (offset+size)>>pieceShift; piece++ {
 		h.spans.setGone(piece, true)
 	}
-	before := gonePages(s.gone)
 	s.gone += uint16(size >> pieceShift)
 	n := h.nodeOf(uint32(offset >> pageShift))
-	n.gone.pieces.Add(int64(size >> pieceShift))
 	n.gone.released.Add(int64(size))
-	uncharged := int64(gonePages(s.gone) - before)
-	n.gone.pages.Add(uncharged)
-	h.budget.charge(-uncharged)
+	h.budget.charge(-n.gone.add(int64(size >> pieceShift)))
 	return int64(size), nil
 }
-
-// gonePages returns how many pages a budget gives up for so many pieces of a span.
-func gonePages(pieces uint16) uint32 { return uint32(pieces) / piecesPerPage }
 
 // piecesUnder returns the first piece of the OS pages that an object lies on, and
 // the one behind the last. offset is that of the object in its span.
@@ -204,40 +197,80 @@ func (h *Heap) revive(page uint32, offset, size uintptr) error {
 			revived++
 		}
 	}
-	s, n := h.spans.at(page), h.nodeOf(page)
-	charged := int64(gonePages(s.gone) - gonePages(s.gone-revived))
-	if err := n.pages.charge(charged); err != nil {
+	n := h.nodeOf(page)
+	if err := n.gone.remove(int64(revived), 0, h.budget, n.pages.charge); err != nil {
 		return err
 	}
 	for piece := first; piece < end; piece++ {
 		h.spans.setGone(piece, false)
 	}
-	s.gone -= revived
-	n.gone.pieces.Add(-int64(revived))
-	n.gone.pages.Add(-charged)
+	h.spans.at(page).gone -= revived
 	return nil
 }
 
-// forgetGone takes back all marks of a span that goes back to the page heap, and
-// returns how many there were. What the budget has given up for them stays so.
-func (h *Heap) forgetGone(page uint32) uint16 {
-	s := h.spans.at(page)
-	gone := s.gone
-	if gone > 0 {
-		for i := range classes[s.class].pages {
-			*h.spans.goneAt(page + i) = 0
-		}
-		n := h.nodeOf(page)
-		n.gone.pieces.Add(-int64(gone))
-		n.gone.pages.Add(-int64(gonePages(gone)))
-		s.gone = 0
+// forgetGone takes back all marks of a span that goes back to the page heap. It
+// returns of how many of its pages the page heap is to think that they take memory,
+// and how much the budget changes by that, when they are no more used.
+func (h *Heap) forgetGone(page uint32) (resident uint32, charge int64) {
+	s, n := h.spans.at(page), h.nodeOf(page)
+	k := &classes[s.class]
+	if s.gone == 0 {
+		return k.pages, 0
 	}
-	return gone
+	for i := range k.pages {
+		*h.spans.goneAt(page + i) = 0
+	}
+	gone := int64(s.gone)
+	s.gone = 0
+	whole := gone / piecesPerPage
+	resident = k.pages - uint32(whole)
+	// The page heap knows whole pages, so one that is gone in part counts again.
+	err := n.gone.remove(gone, whole, h.budget, func(pages int64) error {
+		if full := h.budget.charge(pages); full != nil {
+			return full.refuse(uint32(pages), 0)
+		}
+		return nil
+	})
+	if err == nil {
+		return resident, 0
+	}
+	if bytes, _, err := h.memory.Release(uintptr(page)<<pageShift, uintptr(k.pages)<<pageShift); err == nil && bytes>>pageShift == uintptr(k.pages) {
+		resident = 0
+		n.gone.released.Add(int64(bytes))
+	} else {
+		resident-- // a piece more than is counted, where the system refuses as well
+	}
+	return resident, int64(resident) - int64(k.pages) - n.gone.add(-gone)
 }
 
-// goneStats counts the pieces that are gone now, the pages that are not charged for
-// that, and the bytes that ever were.
-type goneStats struct{ pieces, pages, released atomic.Int64 }
+// goneStats counts the pieces that are gone now, and the bytes that ever were.
+type goneStats struct{ pieces, released atomic.Int64 }
+
+// add counts pieces as gone, a negative number as there again, and returns how many
+// pages more a budget gives up for it.
+func (g *goneStats) add(pieces int64) (pages int64) {
+	after := g.pieces.Add(pieces)
+	return after/piecesPerPage - (after-pieces)/piecesPerPage
+}
+
+// remove counts pieces as there again, if the budget has room: charge gets the pages
+// that it counts more for that, less those that are given up in another way.
+func (g *goneStats) remove(pieces, free int64, budget *Budget, charge func(pages int64) error) error {
+	for {
+		before := g.pieces.Load()
+		pages := before/piecesPerPage - (before-pieces)/piecesPerPage - free
+		if err := charge(pages); err != nil {
+			return err
+		}
+		if g.pieces.CompareAndSwap(before, before-pieces) {
+			return nil
+		}
+		budget.charge(-pages)
+	}
+}
+
+// uncharged returns how many pages are not charged because of what is gone.
+func (g *goneStats) uncharged() int64 { return g.pieces.Load() / piecesPerPage }
 
 // allOnes reports whether the bits from first up to last are all set.
 func allOnes(bitmap []uint64, first, last uintptr) bool {

@@ -97,7 +97,9 @@ func TestLimitCountsWhatIsThere(t *testing.T) {
 				h.FreeLarge(block)
 			}
 			more := allocUpTo(t, h, class)
-			if len(kept)+len(again)+len(more) < len(objects) {
+			// What another vCPU has may not be worth a fence.
+			cached := int(h.Stats().CachedVCPU) / size
+			if len(kept)+len(again)+len(more)+cached < len(objects) {
 				t.Errorf("%d objects fit at first, %d afterwards", len(objects), len(kept)+len(again)+len(more))
 			}
 			for _, list := range [][]unsafe.Pointer{kept, again, more} {
