@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vcpualloc/vcpualloc/arena"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
@@ -22,7 +23,7 @@ var load = flag.Duration("load", time.Second, "how long each part of TestLimitUn
 func TestBurstComesBack(t *testing.T) {
 	const burst, steadyBytes, each = 1000, 48 << 20, 128 << 10
 	seed := steady.Random(t).Uint64()
-	a := open(t, Options{ReleaseDelay: time.Second, Reserve: 1 << 30})
+	a := open(t, Options{ReleaseDelay: time.Second, Reserve: 512 << 20})
 	take := func(random *rand.Rand, bytes int) (blocks [][]byte) {
 		for bytes > 0 {
 			b := must(t)(a.AllocUninit(16 + random.IntN(2033)))
@@ -142,11 +143,16 @@ func (g *greedy) run(players int, length time.Duration) (perSecond float64) {
 
 // TestLimitUnderLoad has 64 goroutines want four times what a limit allows.
 func TestLimitUnderLoad(t *testing.T) {
-	const players, limit, wants = 64, 256 << 20, 1 << 30
+	const players = 64
+	limit, reserve := int64(256<<20), int64(8<<30)
+	if reserve > arena.MaxReserve { // addresses of 32 bits
+		limit, reserve = 64<<20, arena.MaxReserve
+	}
+	wants := 4 * limit
 	seed := steady.Random(t).Uint64()
 	var perSecond [2]float64
 	for i, limit := range []int64{0, limit} {
-		g := &greedy{a: open(t, Options{Limit: limit, ReleaseDelay: time.Second, Reserve: 8 << 30}), t: t, seed: seed, wanted: wants / players}
+		g := &greedy{a: open(t, Options{Limit: limit, ReleaseDelay: time.Second, Reserve: reserve}), t: t, seed: seed, wanted: wants / players}
 		perSecond[i] = g.run(players, *load)
 		t.Logf("limit %d: %.0f blocks a second, %d refused, at most %d bytes resident and %d of metadata", limit, perSecond[i], g.refused.Load(), g.mostSeen, g.a.Stats().Metadata)
 		if limit == 0 {

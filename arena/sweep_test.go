@@ -41,6 +41,12 @@ func checkAndFree(t *testing.T, h *Heap, class uint8, objects []unsafe.Pointer) 
 	}
 }
 
+func fillPage(block unsafe.Pointer) {
+	for i := range PageSize {
+		*(*byte)(unsafe.Add(block, i)) = 1
+	}
+}
+
 // TestLimitCountsWhatIsThere fills a limit, frees every second object, and gets as
 // much for other blocks; what is gone then comes back only when there is room, and
 // no object is lost.
