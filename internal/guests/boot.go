@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type console struct {
 	troubles  []string     // lines in which the kernel says that it is broken
 	malformed []string     // lines for the runner that it could not read
 	notes     []string     // figures that jobs want to be seen
+	ended     string       // the job that ended last
 	figures   figures
 	faults    faults
 }
@@ -96,6 +98,7 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 		}
 	case read(plan.JobPrefix, &one):
 		c.faults.end(one)
+		c.ended = one.Name
 		job(one)
 	case read(plan.NotePrefix, &note):
 		c.notes = append(c.notes, note)
@@ -103,7 +106,8 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 		c.result = &result
 	}
 	for _, mark := range kernelTroubles {
-		if strings.Contains(line, mark) {
+		// At the end the kernel says all of it once more.
+		if strings.Contains(line, mark) && !slices.Contains(c.troubles, line) {
 			c.troubles = append(c.troubles, line)
 			break
 		}

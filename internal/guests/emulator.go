@@ -183,10 +183,12 @@ func nodeOptions(row Row, memory int) []string {
 }
 
 // commandLine is the kernel's. A panic restarts at once, which ends the emulator
-// (-no-reboot) with a status other than plan.DebugExit. Old kernels wait long
-// for random numbers unless they trust the CPU's.
+// (-no-reboot) with a status other than plan.DebugExit. A kernel that has tripped
+// over itself is not worth a test any more, so that is a panic, too; all that it had
+// to say goes to the console then. Old kernels wait long for random numbers unless
+// they trust the CPU's.
 func commandLine(row Row) string {
-	line := "console=" + systems[row.Arch].console + " rdinit=/init panic=-1 loglevel=4 random.trust_cpu=on"
+	line := "console=" + systems[row.Arch].console + " rdinit=/init panic=-1 oops=panic panic_print=0x20 loglevel=4 random.trust_cpu=on"
 	if row.CommandLine != "" {
 		line += " " + row.CommandLine
 	}

@@ -46,7 +46,7 @@ func judge(row Row, seen console, status, jobs int) []string {
 	}
 	surprises = append(surprises, judgeMode(row, seen.mode)...)
 	if seen.result == nil {
-		surprise("the last line of the console is not the result")
+		surprise("the last line of the console is not the result; the last job that ended is %q", seen.ended)
 		return surprises
 	}
 	got := seen.result

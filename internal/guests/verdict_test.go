@@ -65,6 +65,11 @@ func TestJudgeEnds(t *testing.T) {
 	if got := judge(testRow, seen, plan.DebugExit, 1); len(got) != 1 || !strings.Contains(got[0], "last line") {
 		t.Errorf("a line after the result gives %q", got)
 	}
+	twice := "[ 8.1] Kernel panic - not syncing\n"
+	seen = follow(strings.NewReader(strings.SplitAfter(goodConsole, "GUEST-RESULT")[0]+"\n"+twice+"[ 0.0] Linux version\n"+twice), ignore)
+	if got := strings.Join(judge(testRow, seen, plan.DebugExit, 1), "\n"); strings.Count(got, "the kernel says") != 1 || !strings.Contains(got, `ended is "one"`) {
+		t.Errorf("a panic after job one gives %q", got)
+	}
 	seen = follow(strings.NewReader(goodConsole[:len(goodConsole)-20]), ignore)
 	if got := judge(testRow, seen, plan.DebugExit, 1); len(got) == 0 {
 		t.Error("a result that is cut off must be a surprise")
