@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,7 @@ func TestLimitUnderLoad(t *testing.T) {
 	}
 	wants := 4 * limit
 	seed := steady.Random(t).Uint64()
+	before := runtime.NumGoroutine()
 	var perSecond [2]float64
 	for i, limit := range []int64{0, limit} {
 		g := &greedy{a: open(t, Options{Limit: limit, ReleaseDelay: time.Second, Reserve: reserve}), t: t, seed: seed, wanted: wants / players}
@@ -162,6 +164,7 @@ func TestLimitUnderLoad(t *testing.T) {
 		if g.mostSeen > limit+limit/100 {
 			t.Errorf("%d bytes resident, the limit is %d", g.mostSeen, limit)
 		}
+		waitForUpkeep(t, g.a, before)
 		checkQuiet(t, g.a, 0)
 	}
 	t.Logf("with a limit: %.2f of the throughput without", perSecond[1]/perSecond[0])

@@ -57,18 +57,25 @@ func TestMemoryComesBack(t *testing.T) {
 	if took > 2*time.Second {
 		t.Logf("more than 2 s: the machine is busy, or this is a defect")
 	}
-	for runtime.NumGoroutine() >= before {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines, %d before: the upkeep does not end", runtime.NumGoroutine(), before)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	a.Stats() // takes the locks under which the upkeep worked, for the race detector
+	waitForUpkeep(t, a, before-1)
 	checkQuiet(t, a, 0)
 	if s := a.Stats(); s.Backed != 0 {
 		t.Errorf("%d bytes are backed after all: %d in magazines, %d in transfer caches, %d in spans, %d free", s.Backed, s.CachedVCPU, s.CachedTransfer, s.CachedCentral, s.PageHeapFree)
 	}
 	a.Free(must(t)(a.AllocUninit(100))) // and it goes on
+}
+
+// waitForUpkeep waits until a has nothing left to return, and no more goroutines than
+// there are without its upkeep.
+func waitForUpkeep(t *testing.T, a *Allocator, without int) {
+	t.Helper()
+	const patience = 30 * time.Second // for a busy machine
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > without; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d without upkeep: it does not end", runtime.NumGoroutine(), without)
+		}
+	}
+	a.Stats() // takes the locks under which the upkeep worked, for the race detector
 }
 
 // TestStatsDuringUpkeep reads the figures again and again while upkeep moves what
