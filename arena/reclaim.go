@@ -41,7 +41,6 @@ func (h *Heap) reclaim(want int64) {
 }
 
 // makeRoom is what a heap does before it refuses pages: it moves what its caches
-// makeRoom is what a heap does before it refuses pages: it moves what its caches
 // hold back to the spans, returns free memory of its nodes and free OS pages inside of
 // its spans, and makes the heaps that share a full budget with it return their free
 // memory. The caller holds no lock.

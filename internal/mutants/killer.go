@@ -102,15 +102,21 @@ var lastResort = map[string][]string{
 	"alloc":         {"alloc", "faults"},
 }
 
-// killTimeout bounds one run.
-const killTimeout = 60 * time.Second
+// A run has as long as soundTimeout without a mutant. With one it has several times
+// as long as it took then, and killTimeout at least: what takes longer hangs, and on
+// a busy machine nothing else does.
+const (
+	soundTimeout = 5 * time.Minute
+	killTimeout  = 60 * time.Second
+	killTimes    = 4
+)
 
 // arguments returns those of "go test".
-func (k killer) arguments(overlay string) []string {
+func (k killer) arguments(overlay string, limit time.Duration) []string {
 	if k.program {
 		return append([]string{"run", "-overlay=" + overlay}, "./"+k.folder)
 	}
-	arguments := []string{"test", "-vet=off", "-count=1", "-v", "-failfast", "-timeout=" + killTimeout.String()}
+	arguments := []string{"test", "-vet=off", "-count=1", "-v", "-failfast", "-timeout=" + limit.String()}
 	if overlay != "" {
 		arguments = append(arguments, "-overlay="+overlay)
 	}
@@ -144,11 +150,11 @@ var errBuild = errors.New("the mutant does not build")
 var errHang = errors.New("the test hangs")
 
 // try runs the tests on the sources under root as overlay changes them.
-func (k killer) try(ctx context.Context, root, overlay string) (death, error) {
+func (k killer) try(ctx context.Context, root, overlay string, limit time.Duration) (death, error) {
 	// The time limit of the test program itself needs a P, which a mutant may hold.
-	limited, stop := context.WithTimeoutCause(ctx, killTimeout+20*time.Second, errHang)
+	limited, stop := context.WithTimeoutCause(ctx, limit+20*time.Second, errHang)
 	defer stop()
-	command := exec.CommandContext(limited, "go", k.arguments(overlay)...)
+	command := exec.CommandContext(limited, "go", k.arguments(overlay, limit)...)
 	command.Dir = root
 	cgo := "CGO_ENABLED=0"
 	if k.cgo {

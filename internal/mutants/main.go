@@ -65,6 +65,8 @@ type runner struct {
 	root   string
 	folder string // for overlays
 
+	limits map[string]time.Duration // of the runs
+
 	output sync.Mutex
 	began  time.Time
 	done   int
@@ -156,8 +158,17 @@ func (r *runner) baseline(ctx context.Context, mutants []mutant) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	took := make([]time.Duration, len(names))
+	defer func() {
+		r.limits = make(map[string]time.Duration)
+		for i, name := range names {
+			r.limits[name] = killTimes * took[i]
+		}
+	}()
 	return r.parallelly(len(names), func(i int) error {
-		result, err := killers[names[i]].try(ctx, r.root, "")
+		began := time.Now()
+		result, err := killers[names[i]].try(ctx, r.root, "", soundTimeout)
+		took[i] = time.Since(began)
 		if err == nil && result.killed {
 			return fmt.Errorf("%s fails in the sources as they are:\n%s", names[i], result.output)
 		}
@@ -235,7 +246,7 @@ func (r *runner) huntOne(ctx context.Context, m mutant, index int) (f fate) {
 			break // it may yet be killed
 		}
 		tried[name] = true
-		f.death, f.err = killers[name].try(ctx, r.root, overlay)
+		f.death, f.err = killers[name].try(ctx, r.root, overlay, max(killTimeout, r.limits[name]))
 		if f.err != nil || f.death.killed {
 			f.death.by += " in " + name
 			break
