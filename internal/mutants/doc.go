@@ -39,13 +39,15 @@
 // First, what is to fail must pass (the names after "by" are runs of tests, in
 // killer.go). Then each mutant is built with "go test -overlay", which leaves the
 // sources alone, and tried with its runs, and if it survives them with all that
-// the package has. The table at the end says which test killed it. A test
-// that crashes or hangs has failed as well; a mutant that does not build is an
-// error of its table. Exit status 0 means that all are dead.
+// the package has (-named leaves this out). The table at the end says which test
+// killed it. A test that crashes or hangs has failed as well, where to hang is to
+// take several times as long as without the mutant; a mutant that does not build is
+// an error of its table. Exit status 0 means that all are dead.
 //
 // The mutants of arm64 are cross-built on another machine and run in a guest of
-// internal/guests, many in one boot, if -guest names one. What is of both
-// architectures is tried on this machine only.
+// internal/guests, many in one boot, if -guest names one: all with their best killer,
+// then those that are alive with the next one. What is of both architectures is tried
+// on this machine only.
 //
 // # Mutants that are not there
 //
@@ -59,6 +61,16 @@
 //   - Counter with cells of one line: slower where lines are fetched in pairs.
 //   - LOCK removed from the count of aborts; STLR made STR on arm64 as long as an
 //     emulator on amd64 runs it: the order of stores is that of the host.
+//   - PREFETCHT0 removed; SET_HEADER looks at current alone: the end of a header that
+//     nobody has set up is zero, too.
+//   - lacks looks at a heap's own budget alone: charge refuses, after free pages went
+//     back in vain.
+//   - FreeBatch takes the class of the first block's length: what is in order goes one
+//     by one then.
+//   - Reclaim functions that freed nothing, and the caller tries again: once, in vain.
+//   - A listed span that somebody has moved to another list while sweepClass was
+//     without the lock: it goes on there, and comes to all at the next sweep. The check
+//     is for spans that are in no list.
 //   - On amd64 register does not note the owner of an area: nobody asks there.
 //   - registerSelf does not lock its goroutine: it would have to change threads
 //     within a microsecond, and then arm64 alone looks at the owner.
