@@ -93,7 +93,7 @@ func TestReallocMisuse(t *testing.T) {
 // TestReallocMeanwhile moves long blocks while others allocate and write: the old
 // block is a goroutine's until it is copied.
 func TestReallocMeanwhile(t *testing.T) {
-	const from, to, goroutines, turns = 300_000, 900_000, 4, 100
+	const from, to, goroutines, turns = 300_000, 900_000, 4, 200
 	a := open(t, Options{})
 	var all sync.WaitGroup
 	for g := range goroutines {
@@ -101,12 +101,14 @@ func TestReallocMeanwhile(t *testing.T) {
 			for turn := range turns {
 				b := must(t)(a.AllocUninit(from))
 				clear(b)
+				behind := must(t)(a.AllocUninit(from)) // so that it has to move
 				b[0], b[from/2], b[from-1] = byte(g), byte(turn), byte(g)
 				b = must(t)(a.ReallocUninit(b, to))
 				if b[0] != byte(g) || b[from/2] != byte(turn) || b[from-1] != byte(g) {
 					t.Errorf("goroutine %d: %d, %d and %d", g, b[0], b[from/2], b[from-1])
 				}
 				a.Free(b)
+				a.Free(behind)
 			}
 		})
 	}

@@ -3,6 +3,8 @@ package rseqcs
 import (
 	"testing"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
 )
 
 // TestIdle looks at magazines that change and at some that do not.
@@ -51,6 +53,92 @@ func lookForIdle(t *testing.T) {
 	push(1, 4)
 	if outcome := stack.Push(1, unsafe.Pointer(&objects[30])); full && outcome != Full && stack.Here() == slab {
 		t.Errorf("a fifth object: %d, there is room for 4", outcome)
+	}
+	if err := stack.checkInvariants(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIdleDrainsWhatIsStill: of three magazines one has changed before the last look,
+// one after it, and one not at all; that one is handed over, object by object, when
+// everybody may work again.
+func TestIdleDrainsWhatIsStill(t *testing.T) {
+	for range 100 {
+		if onOneVCPU(t, func() { drainIdle(t) }) {
+			return
+		}
+	}
+	t.Fatal("this thread never stayed on one vCPU")
+}
+
+func drainIdle(t *testing.T) {
+	const initial, most, count, looks = 4, 40, 9, 2
+	const early, late, still = 0, 1, 2 // classes
+	stack, err := NewStack("still", []Capacity{{initial, most}, {initial, most}, {initial, most}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	here := stack.Here()
+	check := func(what string, got, want int) {
+		t.Helper()
+		if got != want && stack.Here() == here {
+			t.Errorf("%s: %d, want %d", what, got, want)
+		}
+	}
+	objects := make([]token, 3*count)
+	want := make(map[unsafe.Pointer]bool)
+	for i := range objects {
+		class, object := i%3, unsafe.Pointer(&objects[i])
+		if stack.Push(class, object) == Full {
+			stack.Grow(class, most)
+			stack.Push(class, object)
+		}
+		want[object] = class == still
+	}
+	taken := 0
+	take := func(class int, objects []unsafe.Pointer) {
+		for _, object := range objects {
+			if class != still || !want[object] {
+				check("an object that is not idle, or comes twice, of class", class, -1)
+			}
+			want[object] = false
+			taken++
+		}
+		// Whoever gets them may use the stack.
+		check("a push meanwhile", int(stack.Push(early, objects[0])), int(Pushed))
+		stack.Pop(early)
+	}
+	idle := stack.NewIdle()
+	check("idle at the first look", idle.Look(looks), 0)
+	check("idle at the second look", idle.Look(looks), 0)
+	idle.Drain(looks, take)
+	check("taken before the last look", taken, 0)
+	check("idle at the third look", idle.Look(looks), 3*count)
+	stack.Pop(early)
+	check("idle when one has changed", idle.Look(looks), 2*count)
+	stack.Pop(late)
+	fences, stopped := 0, true
+	kernelFence = func() error {
+		fences++
+		stopped = *rowCount(stack.vcpus) == 0 && *rowCount(stack.ps) == 0
+		return rseq.Fence()
+	}
+	defer func() { kernelFence = rseq.Fence }()
+	idle.Drain(looks, take)
+	check("taken", taken, count)
+	if sections && (fences != 1 || !stopped) {
+		t.Errorf("%d fences, with all stopped: %t", fences, stopped)
+	}
+	check("left of what was still", stack.Len(here, still), 0)
+	check("left of what changed early", stack.Len(here, early), count-1)
+	check("left of what changed late", stack.Len(here, late), count-1)
+	for i := range initial + 1 {
+		want := Pushed
+		if i == initial {
+			want = Full
+		}
+		check("a push afterwards", int(stack.Push(still, unsafe.Pointer(&objects[i]))), int(want))
 	}
 	if err := stack.checkInvariants(); err != nil {
 		t.Error(err)

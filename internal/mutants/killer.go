@@ -50,6 +50,7 @@ var killers = map[string]killer{
 	// The operations against models, and what needs no interruption.
 	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
 	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|ArrayMoves"},
+	"gather":    {folder: "rseqcs", run: "Gather"},
 	"forms":     {folder: "rseqcs", run: "Carried"},
 	"whole":     {folder: "rseqcs", run: "WholeAddresses"},
 	"model-cgo": {folder: "rseqcs", run: "LIFO|Blocks|Unregistered", cgo: true},
