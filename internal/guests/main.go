@@ -46,7 +46,7 @@ func parseFlags() options {
 	flag.StringVar(&o.cache, "cache", "", "folder for downloads, builds and logs (default .cache/guests in the module's root)")
 	flag.StringVar(&o.rows, "row", "", "rows to run: names or patterns, separated by commas or blanks (default all)")
 	flag.IntVar(&o.parallel, "j", 2, "guests to run at once")
-	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "limit per guest")
+	flag.DurationVar(&o.timeout, "timeout", 40*time.Minute, "limit per guest; that of a job is told in the time of the guest, which a busy host slows down")
 	flag.IntVar(&o.seconds, "seconds", 300, "limit per job")
 	flag.IntVar(&o.memory, "memory", 1024, "MiB per guest")
 	flag.IntVar(&o.niceness, "nice", 10, "niceness of emulators and builds")
