@@ -52,6 +52,13 @@ type Options struct {
 	// larger than its node's part. Default: that of the parent, Local without one.
 	Placement Placement
 
+	// HugePages is what is done about transparent huge pages: HugeSystem, HugeNever,
+	// HugeAdvise or HugeCollapse. With the last two, free memory is given out and
+	// returned so that huge pages stay whole. Stats tells what has become of it
+	// (HugePages and HugePagesReason): where a limit counts, HugeAdvise is HugeCollapse,
+	// and a kernel may have none. Default: that of the parent, HugeSystem without one.
+	HugePages HugePages
+
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
 	// Default: four times the machine's memory, at least 16 GiB, for each NUMA node
@@ -70,6 +77,25 @@ const (
 
 	// Interleave: OS pages alternate between all nodes that have CPUs.
 	Interleave = arena.Interleave
+)
+
+// HugePages says what is done about transparent huge pages.
+type HugePages = arena.HugePages
+
+const (
+	// HugeSystem: as the machine is set, and none under a limit.
+	HugeSystem = arena.HugeSystem
+
+	// HugeNever: none.
+	HugeNever = arena.HugeNever
+
+	// HugeAdvise: the first byte that is touched of 2 MiB takes a huge page, in one page
+	// fault.
+	HugeAdvise = arena.HugeAdvise
+
+	// HugeCollapse: 2 MiB that have come to be in use as a whole become a huge page, in
+	// the background (Linux 6.1 and later; not with a negative ReleaseDelay).
+	HugeCollapse = arena.HugeCollapse
 )
 
 // OnNode is the placement on the NUMA node with the given number, from 0 on.
@@ -115,6 +141,8 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 		return nil, fmt.Errorf("alloc: Options.Limit is %d bytes, at least %d are needed", o.Limit, minLimit)
 	case o.SoftLimit != 0 && o.SoftLimit < minLimit:
 		return nil, fmt.Errorf("alloc: Options.SoftLimit is %d bytes, at least %d are needed", o.SoftLimit, minLimit)
+	case o.HugePages < HugeSystem || o.HugePages > HugeCollapse:
+		return nil, fmt.Errorf("alloc: Options.HugePages is %d, there is no such policy", int(o.HugePages))
 	case o.Placement < 0:
 		return nil, fmt.Errorf("alloc: Options.Placement is a node below 0")
 	case o.ReleaseDelay > 0 && o.ReleaseDelay < minReleaseDelay:
@@ -130,7 +158,7 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 	if reserve == 0 {
 		reserve = a.defaultReserve()
 	}
-	if err := a.heap.Open(arena.Config{Name: a.name, Reserve: reserve, Budget: a.budget, Placement: o.Placement, Slow: a.slow()}); err != nil {
+	if err := a.heap.Open(arena.Config{Name: a.name, Reserve: reserve, Budget: a.budget, Placement: o.Placement, Huge: o.HugePages, Slow: a.slow()}); err != nil {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
 	}
 	if o.ReleaseDelay > 0 && osmem.CanRelease {

@@ -112,6 +112,9 @@ func (s Stats) String() string {
 		fmt.Fprintf(table, "%s\t%s\t%s\t  %s\n", row.name, size(row.bytes), share, row.note)
 	}
 	table.Flush() // a strings.Builder does not fail
+	if s.HugePagesReason != "" || s.HugeBroken+s.HugeCollapsed > 0 {
+		fmt.Fprintf(&text, "huge pages: %s, %d collapsed, %d broken %s\n", s.HugePages, s.HugeCollapsed, s.HugeBroken, s.HugePagesReason)
+	}
 	s.writeNodes(&text)
 	return text.String()
 }

@@ -35,13 +35,13 @@ func golden(t *testing.T, file, got string) {
 func someStats() Stats {
 	s := Stats{Name: "server/tenant"}
 	for i, figure := range []*int64{&s.Reserved, &s.Limit, &s.Charged, &s.Backed, &s.Live, &s.RoundingMost, &s.CachedVCPU, &s.CachedTransfer,
-		&s.CachedCentral, &s.Tails, &s.PageHeapFree, &s.Gone, &s.GoneCharged, &s.Retained, &s.Released, &s.Metadata, &s.LargeBlocks, &s.NodeMoves} {
+		&s.CachedCentral, &s.Tails, &s.PageHeapFree, &s.Gone, &s.GoneCharged, &s.Retained, &s.Released, &s.Metadata, &s.LargeBlocks, &s.NodeMoves, &s.HugeBroken, &s.HugeCollapsed} {
 		*figure = int64(i+1) << 20
 	}
 	for class := range s.Classes[1:] {
 		s.Classes[class+1].Size = arena.ClassSize(uint8(class + 1))
 	}
-	s.Placement = "local"
+	s.Placement, s.HugePages = "local", "advise"
 	if err := json.Unmarshal([]byte(`[{"node": 0, "backed": 1048576, "gone": 2, "page_heap_free": 3072, "released": 4, "borrowed": 5}, {"node": 1, "backed": 6144}]`), &s.Nodes); err != nil {
 		panic(err)
 	}
@@ -83,7 +83,7 @@ func TestStatsForms(t *testing.T) {
 			t.Errorf("%s is %v in JSON, %d as a figure", name, keys[name], value)
 		}
 	}
-	if count != len(keys)-6 {
+	if count != len(keys)-8 {
 		t.Errorf("%d figures, %d keys", count, len(keys))
 	}
 }

@@ -59,6 +59,20 @@ func (b *bins) find(t *spanTable, pages uint32) uint32 {
 	return b.findIn(t, first, pages, math.MaxInt)
 }
 
+// fullest returns, among the first spans of the same length as the given one, which
+// find has returned, one that is fuller than the others.
+func (b *bins) fullest(t *spanTable, page uint32, fuller func(page, than uint32) bool) uint32 {
+	pages := t.at(page).pages
+	best, tries := page, bestFitTries
+	for page := b.lists[binOf(pages)].first; page != 0 && tries > 0; page = t.at(page).next {
+		if t.at(page).pages == pages && fuller(page, best) {
+			best = page
+		}
+		tries--
+	}
+	return best
+}
+
 // findIn returns the shortest span of at least the given length among the first
 // spans of a bin, or 0.
 func (b *bins) findIn(t *spanTable, bin int, pages uint32, tries int) (best uint32) {

@@ -39,6 +39,8 @@ type Heap struct {
 	homes           homes
 	placement       string // what has become of the Placement
 	placementReason string // why it is not what was asked for, or empty
+	huge            HugePages
+	hugeReason      string // likewise
 }
 
 // Config is how a heap is to be.
@@ -47,6 +49,7 @@ type Config struct {
 	Reserve   int64       // address space in bytes, MinReserve to MaxReserve
 	Budget    *Budget     // is charged with what the heap backs
 	Placement Placement   // on which NUMA nodes it is to lie
+	Huge      HugePages   // what it does about huge pages
 	Slow      rseqcs.Slow // serves what Blocks cannot
 
 	machine *machine // of a test; nil for the real one
@@ -79,9 +82,7 @@ func (h *Heap) Open(c Config) error {
 	h.Magazines = *stack
 	h.capacity.open(stack, limit)
 	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, c.Slow)
-	if limit > 0 {
-		h.memory.NoHugePages() // else memory is taken that no count knows of
-	}
+	h.chooseHuge(c.Huge, limit)
 	h.budget.open(h)
 	return nil
 }

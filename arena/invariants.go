@@ -232,6 +232,10 @@ func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
 // of its free spans, and that no two of these are neighbours.
 func (h *pageHeap) checkSpans() error {
 	var used, resident, freeSpans int64
+	var inUse []uint16 // of each region
+	if h.huge != nil {
+		inUse = make([]uint16, len(h.huge.list))
+	}
 	afterFree, stuck := false, 0
 	page := h.first
 	for page < h.top {
@@ -244,6 +248,13 @@ func (h *pageHeap) checkSpans() error {
 			return fmt.Errorf("page %d: a span in use whose last page names %d as head", page, head)
 		case s.state != spanFree:
 			used += int64(s.pages)
+			for i := range s.pages {
+				if h.huge != nil {
+					inUse[h.huge.of(page+i)]++
+				}
+			}
+		case s.kept && (h.huge == nil || s.resident == 0 || s.stuck):
+			return fmt.Errorf("page %d: free and kept, %d pages resident, stuck: %t", page, s.resident, s.stuck)
 		case head != page || s.resident > s.pages:
 			return fmt.Errorf("page %d: free, %d of %d pages resident, head %d", page, s.resident, s.pages, head)
 		case afterFree:
@@ -264,15 +275,23 @@ func (h *pageHeap) checkSpans() error {
 	if stuck != h.stuck {
 		return fmt.Errorf("%d free spans are stuck, %d are counted", stuck, h.stuck)
 	}
-	binned, err := h.backed.checkInvariants(h.spans)
-	if err != nil {
-		return err
+	for number, count := range inUse {
+		if got := h.huge.list[number].used; got != count {
+			return fmt.Errorf("region %d: %d pages in use are counted as %d", number, count, got)
+		}
 	}
-	bare, err := h.bare.checkInvariants(h.spans)
-	if binned += bare; err == nil && binned != freeSpans {
-		err = fmt.Errorf("%d free spans, %d in the bins", freeSpans, binned)
+	binned := int64(0)
+	for _, b := range []*bins{&h.backed, &h.kept, &h.bare} {
+		count, err := b.checkInvariants(h.spans)
+		if err != nil {
+			return err
+		}
+		binned += count
 	}
-	return err
+	if binned != freeSpans {
+		return fmt.Errorf("%d free spans, %d in the bins", freeSpans, binned)
+	}
+	return nil
 }
 
 // checkCharged checks the equation of Budget for a node whose own heap has so many pages

@@ -25,6 +25,7 @@ type pageHeap struct {
 	end      uint32 // pages from here on are not of this heap
 	spans    *spanTable
 	backed   bins   // free spans with memory that can be returned to the system
+	kept     bins   // those on huge pages that others use, if any are to be spared
 	bare     bins   // free spans without
 	top      uint32 // pages from here on were never used
 	used     int64  // pages handed out
@@ -32,8 +33,9 @@ type pageHeap struct {
 	low      int64  // lowest resident since takeLow, for upkeep
 	released int64  // pages returned to the system so far
 	budget   *Budget
-	stuck    int   // free spans of which the system did not take all memory
-	transit  int64 // pages of free spans that are being returned, outside the lock
+	huge     *regions // nil: huge pages are nobody's concern
+	stuck    int      // free spans of which the system did not take all memory
+	transit  int64    // pages of free spans that are being returned, outside the lock
 	arrived  sync.Cond
 }
 
@@ -81,14 +83,14 @@ const roomy = 4
 // align pages from address 0 on; align is a power of two. dirty tells that the
 // pages may hold old bytes.
 func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err error) {
-	return h.allocFrom(h.find, pages, align)
+	return h.allocFrom(h.find, pages, align, false)
 }
 
 // allocRoomy is alloc of a run with free pages behind it, if there are any, for a
 // block that grows.
 func (h *pageHeap) allocRoomy(pages uint32) (first uint32, dirty bool, err error) {
 	return h.allocFrom(func(pages uint32) uint32 {
-		for _, b := range []*bins{&h.backed, &h.bare} {
+		for _, b := range []*bins{&h.kept, &h.backed, &h.bare} {
 			if run := b.last(); run != 0 && h.spans.at(run).pages/roomy >= pages {
 				return run
 			}
@@ -97,12 +99,12 @@ func (h *pageHeap) allocRoomy(pages uint32) (first uint32, dirty bool, err error
 			return run
 		}
 		return h.find(pages)
-	}, pages, 1)
+	}, pages, 1, true)
 }
 
 // allocFrom is alloc in a free span that find returns, or in new pages if that is
-// 0. The lock is held while find runs.
-func (h *pageHeap) allocFrom(find func(pages uint32) uint32, pages, align uint32) (first uint32, dirty bool, err error) {
+// 0, at the beginning of it if the block grows. The lock is held while find runs.
+func (h *pageHeap) allocFrom(find func(pages uint32) uint32, pages, align uint32, grows bool) (first uint32, dirty bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if uint64(pages)+uint64(align) > maxPages {
@@ -123,13 +125,16 @@ func (h *pageHeap) allocFrom(find func(pages uint32) uint32, pages, align uint32
 			}
 		}
 		skip := -(uint32(uintptr(h.memory.Base)>>pageShift) + run - h.base) & (align - 1)
+		if align == 1 && !grows {
+			skip = h.skip(run, pages)
+		}
 		full := h.budget.charge(int64(pages) + h.residentAfter(run, skip, pages) - h.resident)
 		if full == nil {
 			first, dirty = h.cut(run, skip, pages)
 			h.low = min(h.low, h.resident)
 			return first, dirty, nil
 		}
-		if !h.returnOne(maxPages) && !h.await() {
+		if !h.returnOne(maxPages, true) && !h.await() {
 			return 0, false, full.refuse(pages, 0)
 		}
 	}
@@ -178,17 +183,25 @@ func (h *pageHeap) shrink(first, pages uint32) {
 	s := h.spans.at(first)
 	rest := s.pages - pages
 	s.pages = pages
-	h.used -= int64(rest)
+	h.free(first+pages, rest)
 	h.put(first+pages, span{pages: rest, resident: rest, dirty: true})
 }
 
 // find returns a free span of at least the given length, rather one that takes
 // memory already, or 0.
 func (h *pageHeap) find(pages uint32) uint32 {
-	if run := h.backed.find(h.spans, pages); run != 0 {
-		return run
+	if h.huge == nil {
+		if run := h.backed.find(h.spans, pages); run != 0 {
+			return run
+		}
+		return h.bare.find(h.spans, pages)
 	}
-	return h.bare.find(h.spans, pages)
+	for _, b := range []*bins{&h.kept, &h.backed, &h.bare} {
+		if run := b.find(h.spans, pages); run != 0 {
+			return b.fullest(h.spans, run, h.fuller)
+		}
+	}
+	return 0
 }
 
 // residentAfter returns what resident would be if pages were cut out of a free
@@ -197,20 +210,25 @@ func (h *pageHeap) find(pages uint32) uint32 {
 func (h *pageHeap) residentAfter(run, skip, pages uint32) int64 {
 	s := h.spans.at(run)
 	rest := s.pages - skip - pages
-	return h.resident - int64(s.resident) + int64(min(skip, s.resident)) + int64(min(rest, s.resident))
+	before, behind := h.touched(run, s, run+skip, pages)
+	return h.resident - int64(s.resident) + int64(max(before, min(skip, s.resident))) + int64(max(behind, min(rest, s.resident)))
 }
 
 // cut takes pages out of a free span, behind the first skip ones.
 func (h *pageHeap) cut(run, skip, pages uint32) (first uint32, dirty bool) {
 	s := *h.take(run)
 	first, rest := run+skip, s.pages-skip-pages
+	before, behind := h.touched(run, &s, first, pages)
 	h.spans.at(first).pages = pages
 	h.used += int64(pages)
+	if h.huge != nil {
+		h.huge.count(first, pages, true)
+	}
 	if skip > 0 {
-		h.put(run, span{pages: skip, resident: min(skip, s.resident), dirty: s.dirty})
+		h.put(run, span{pages: skip, resident: max(before, min(skip, s.resident)), dirty: s.dirty, kept: s.kept})
 	}
 	if rest > 0 {
-		h.put(first+pages, span{pages: rest, resident: min(rest, s.resident), dirty: s.dirty})
+		h.put(first+pages, span{pages: rest, resident: max(behind, min(rest, s.resident)), dirty: s.dirty, kept: s.kept})
 	}
 	return first, s.dirty
 }
@@ -221,6 +239,9 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	count := max(pages, growPages)
 	if before := h.freeBefore(h.top); before != 0 && pages > growPages {
 		count = max(pages-h.spans.at(before).pages, growPages)
+	}
+	if h.huge != nil {
+		count = h.huge.begin(h.huge.of(h.top+count-1)+1) - h.top // up to the end of a huge page
 	}
 	count = min((count+granulePages-1)&^(granulePages-1), h.end-h.top)
 	if before := h.freeBefore(h.top); count == 0 || count < pages && (before == 0 || h.spans.at(before).pages+count < pages) {
@@ -251,7 +272,7 @@ func (h *pageHeap) charge(pages int64) error {
 		if full == nil {
 			return nil
 		}
-		if !h.returnOne(maxPages) && !h.await() {
+		if !h.returnOne(maxPages, true) && !h.await() {
 			return full.refuse(uint32(pages), 0)
 		}
 	}
@@ -264,8 +285,16 @@ func (h *pageHeap) release(first, resident uint32, dirty bool) {
 	defer h.mu.Unlock()
 	pages := h.spans.at(first).pages
 	resident = min(resident, pages)
-	h.used -= int64(pages)
+	h.free(first, pages)
 	h.put(first, span{pages: pages, resident: resident, dirty: dirty})
+}
+
+// free counts pages as no longer in use.
+func (h *pageHeap) free(first, pages uint32) {
+	h.used -= int64(pages)
+	if h.huge != nil {
+		h.huge.count(first, pages, false)
+	}
 }
 
 // put joins a run, of which it is told pages, resident, dirty and stuck, with
@@ -296,10 +325,13 @@ func joined(a, b span) span {
 
 // binsOf returns where a free span belongs.
 func (h *pageHeap) binsOf(s *span) *bins {
-	if s.resident > 0 && !s.stuck {
-		return &h.backed
+	switch {
+	case s.resident == 0 || s.stuck:
+		return &h.bare
+	case s.kept:
+		return &h.kept
 	}
-	return &h.bare
+	return &h.backed
 }
 
 // take removes a free span from the bins.
@@ -321,130 +353,4 @@ func (h *pageHeap) freeBefore(page uint32) uint32 {
 		return 0
 	}
 	return h.spans.at(page - 1).head
-}
-
-// returnOne returns the memory of one free span to the system, one of the
-// longest, and reports whether there was one. Of a span that is resident all
-// over it returns the given number of pages at the most. The lock is not held
-// meanwhile, so what the caller knew of free spans is out of date afterwards.
-// What the system does not take, or what shares an OS page with a span in use,
-// stays resident.
-func (h *pageHeap) returnOne(most uint32) bool {
-	ok, _ := h.tryOne(most)
-	return ok
-}
-
-// tryOne is returnOne with the error of the system.
-func (h *pageHeap) tryOne(most uint32) (ok bool, err error) {
-	page := h.backed.last()
-	if page == 0 {
-		return false, nil
-	}
-	s := *h.take(page)
-	if s.resident == s.pages && s.pages > most {
-		rest := s.pages - most
-		h.put(page, span{pages: rest, resident: rest, dirty: s.dirty})
-		page += rest
-		s.pages, s.resident = most, most
-	}
-	h.resident += int64(s.resident)
-	h.transit += int64(s.pages)
-	h.mu.Unlock()
-	bytes, zeroed, err := h.memory.Release(h.offsetOf(page), uintptr(s.pages)<<pageShift)
-	h.mu.Lock()
-	h.resident -= int64(s.resident)
-	h.transit -= int64(s.pages)
-	if err == nil {
-		// Of what is left, all may be resident.
-		left := min(s.resident, s.pages-uint32(bytes>>pageShift))
-		h.released += int64(s.resident - left)
-		h.budget.charge(int64(left) - int64(s.resident))
-		s.resident = left
-		s.dirty = s.dirty && !zeroed
-	}
-	s.stuck = s.resident > 0
-	h.put(page, s)
-	h.arrived.Broadcast()
-	return true, err
-}
-
-// retry makes the free spans candidates again that the system did not take: what
-// was wrong then, such as a lock on the memory, may be over. The caller has the lock.
-func (h *pageHeap) retry() {
-	for bin := 0; h.stuck > 0 && bin < len(h.bare.lists); bin++ {
-		for page := h.bare.lists[bin].first; page != 0; {
-			next := h.spans.at(page).next
-			if h.spans.at(page).stuck {
-				s := *h.take(page)
-				s.stuck = false
-				h.put(page, s)
-			}
-			page = next
-		}
-	}
-}
-
-// await waits for a span in transit to arrive, and reports whether one was.
-func (h *pageHeap) await() bool {
-	if h.transit == 0 {
-		return false
-	}
-	h.arrived.Wait()
-	return true
-}
-
-// trim returns the memory of free spans to the system until more says no, and
-// reports how many pages it returned, and the first error of the system.
-func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.retry()
-	before := h.released
-	for more() {
-		ok, err := h.tryOne(maxPages)
-		if first == nil {
-			first = err
-		}
-		if !ok {
-			break
-		}
-	}
-	return h.released - before, first
-}
-
-// returnPages returns the memory of about so many pages of free spans to the
-// system, or of as many as there are.
-func (h *pageHeap) returnPages(pages int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for before := h.released; h.released-before < pages; {
-		if !h.returnOne(uint32(min(pages-(h.released-before), returnedAtOnce))) {
-			return
-		}
-	}
-}
-
-// returnedAtOnce bounds one system call that returns memory, in pages: 16 MiB.
-const returnedAtOnce = 16 << 20 >> pageShift
-
-// takeLow returns the lowest number of resident free pages since the last call.
-func (h *pageHeap) takeLow() (low int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	low, h.low = min(h.low, h.resident), h.resident
-	return low
-}
-
-// canReturn reports whether a free span has memory that can be returned.
-func (h *pageHeap) canReturn() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.backed.last() != 0
-}
-
-// residentNow returns how many free pages may take memory that can be returned.
-func (h *pageHeap) residentNow() int64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.resident
 }

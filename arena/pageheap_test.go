@@ -16,9 +16,21 @@ import (
 
 // TestPageHeapModel plays random operations against a model.
 func TestPageHeapModel(t *testing.T) {
-	for name, limit := range map[string]int64{"no limit": math.MaxInt64 >> pageShift, "limit": 700, "tight": 40} {
-		t.Run(name, func(t *testing.T) {
-			m := newPageModel(t, 2048, limit)
+	const noLimit = math.MaxInt64 >> pageShift
+	for _, test := range []struct {
+		name  string
+		limit int64
+		huge  HugePages
+	}{
+		{"no limit", noLimit, HugeSystem}, {"limit", 700, HugeSystem}, {"tight", 40, HugeSystem},
+		{"no limit, advise", noLimit, HugeAdvise}, {"no limit, collapse", noLimit, HugeCollapse},
+		{"limit, collapse", 700, HugeCollapse}, {"tight, collapse", 40, HugeCollapse},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newPageModel(t, 2048, test.limit)
+			if test.huge != HugeSystem {
+				m.heap.spareHuge(test.huge)
+			}
 			for step := range 1500 {
 				m.step()
 				mustHold(t, m.heap.checkInvariants())
@@ -225,14 +237,20 @@ func TestPageHeapMeanwhile(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit, share      int64
 		shortest, longest uint32
+		huge              HugePages
 	}{
-		"limit": {limit: 900, share: 900 / goroutines, shortest: 1, longest: 50},
+		"limit":           {limit: 900, share: 900 / goroutines, shortest: 1, longest: 50},
+		"limit, collapse": {limit: 900, share: 900 / goroutines, shortest: 1, longest: 50, huge: HugeCollapse},
+		"advise":          {limit: noLimit, share: 1000 / goroutines, shortest: 1, longest: 50, huge: HugeAdvise},
 		// Runs of one length leave no gaps that none of them fits.
 		"range": {limit: noLimit, share: 2047 / 16 / goroutines * 16, shortest: 16, longest: 16},
 	} {
 		t.Run(name, func(t *testing.T) {
 			random := steady.Random(t)
 			h := newPageHeap(t, 2048, test.limit)
+			if test.huge != HugeSystem {
+				h.spareHuge(test.huge)
+			}
 			var all, trimmer sync.WaitGroup
 			var stop atomic.Bool
 			for range goroutines {

@@ -61,6 +61,7 @@ type machine struct {
 	topology *numa.Topology
 	minPart  uintptr                                                // the least part of a range, in bytes: no block can be larger than one
 	here     func() (id, node int)                                  // vcpu.Where
+	huge     func() (osmem.HugeInfo, error)                         // osmem.ReadHuge
 	follows  func() bool                                            // osmem.FollowsPolicy
 	bind     func(r *osmem.Range, how osmem.Binding, n []int) error // osmem.Range.Bind
 }
@@ -74,7 +75,7 @@ func Parts() int {
 }
 
 func thisMachine() *machine {
-	return &machine{numa.Here(), 1 << 30, vcpu.Where, osmem.FollowsPolicy, (*osmem.Range).Bind}
+	return &machine{numa.Here(), 1 << 30, vcpu.Where, osmem.ReadHuge, osmem.FollowsPolicy, (*osmem.Range).Bind}
 }
 
 // place makes the nodes of h, whose range is reserved, so that memory comes to lie

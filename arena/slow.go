@@ -128,6 +128,9 @@ func (h *Heap) allocLarge(n, align int, alloc func(p *pageHeap, pages uint32) (u
 	h.pageMap.setLarge(page)
 	h.large.blocks.Add(1)
 	h.large.bytes.Add(int64(pages) << pageShift)
+	if h.huge == HugeCollapse {
+		h.upkeep.begin(h)
+	}
 	return h.addressOf(page), dirty, nil
 }
 

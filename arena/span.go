@@ -34,6 +34,7 @@ type span struct {
 	class      uint8
 	dirty      bool   // free: some byte may not be zero
 	stuck      bool   // free: the system did not take all of its memory
+	kept       bool   // free: what takes memory lies on huge pages that others use
 	still      uint8  // small: sweeps since objects came or went, up to sweptStill
 	gone       uint16 // small: pieces whose memory was returned to the system
 }

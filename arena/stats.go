@@ -50,6 +50,10 @@ type Stats struct {
 	// it is not what was asked for; else it is empty.
 	Placement       string `json:"placement"`
 	PlacementReason string `json:"placement_reason"`
+	// HugePages is what is done about huge pages: "system", "never", "advise" or
+	// "collapse". HugePagesReason says why it is not what was asked for; else it is empty.
+	HugePages       string `json:"huge_pages"`
+	HugePagesReason string `json:"huge_pages_reason"`
 	// Reserved is address space, of blocks and tables. It takes no memory.
 	Reserved int64 `json:"/memory/reserved:bytes"`
 	// Limit is the node's own, 0 for none; one above may be tighter.
@@ -88,6 +92,10 @@ type Stats struct {
 	// NodeMoves is how often the magazines of a vCPU were emptied, since it had come to
 	// another NUMA node.
 	NodeMoves int64 `json:"/numa/moves:events"`
+	// HugeBroken is how many huge pages were broken: a part was returned to the system
+	// while others were in use. HugeCollapsed is how many were made of OS pages.
+	HugeBroken    int64 `json:"/huge-pages/broken:events"`
+	HugeCollapsed int64 `json:"/huge-pages/collapsed:events"`
 	// LargeBlocks is the number of blocks above MaxSmall.
 	LargeBlocks int64 `json:"/blocks/large:blocks"`
 	// Nodes is what there is of each NUMA node: one for all where memory is not kept
@@ -116,6 +124,7 @@ func (h *Heap) Stats() *Stats {
 		s.Tails += c.Spans * (int64(classes[class].pages)<<pageShift - int64(classes[class].perSpan)*size)
 	}
 	s.Metadata = h.Metadata()
+	h.hugeStats(s)
 	for _, n := range h.nodes {
 		of := n.stats()
 		s.Nodes.add(of)
@@ -145,6 +154,23 @@ func (h *Heap) Gone() (bytes int64) {
 		bytes += n.gone.pieces.Load() << pieceShift
 	}
 	return bytes
+}
+
+// hugeStats fills in what is known of huge pages.
+func (h *Heap) hugeStats(s *Stats) {
+	s.HugePages, s.HugePagesReason = h.huge.String(), h.hugeReason
+	for _, n := range h.nodes {
+		if n.pages.huge == nil {
+			continue
+		}
+		n.pages.mu.Lock()
+		s.HugeBroken += n.pages.huge.broken
+		s.HugeCollapsed += n.pages.huge.collapsed
+		if err := n.pages.huge.failed; err != nil {
+			s.HugePagesReason = err.Error()
+		}
+		n.pages.mu.Unlock()
+	}
 }
 
 // chargeable returns the pages of the heap that are charged to its budget.

@@ -59,9 +59,23 @@ func osPieces() uintptr { return max(1, osmem.PageSize()/pieceSize) }
 // sweep. It returns how many bytes these were, whether the next sweep may find
 // more, and the first error of the system.
 func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool, err error) {
+	if all && (h.huge == HugeAdvise || h.huge == HugeCollapse) {
+		if released, left, err = h.sweepNodes(true, false, more); !more() {
+			return released, left, err
+		}
+	}
+	bytes, again, failed := h.sweepNodes(all, all, more)
+	if err == nil {
+		err = failed
+	}
+	return released + bytes, left || again, err
+}
+
+// sweepNodes is sweep that breaks dense huge pages only if hard.
+func (h *Heap) sweepNodes(all, hard bool, more func() bool) (released int64, left bool, err error) {
 	for _, n := range h.nodes {
 		for class := uint8(1); class < classCount; class++ {
-			bytes, passed, failed := h.sweepClass(n, class, all, more)
+			bytes, passed, failed := h.sweepClass(n, class, all, hard, more)
 			released += bytes
 			left = left || passed
 			if err == nil {
@@ -72,7 +86,7 @@ func (h *Heap) sweep(all bool, more func() bool) (released int64, left bool, err
 	return released, left, err
 }
 
-func (h *Heap) sweepClass(n *node, class uint8, all bool, more func() bool) (released int64, left bool, err error) {
+func (h *Heap) sweepClass(n *node, class uint8, all, hard bool, more func() bool) (released int64, left bool, err error) {
 	c := &n.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,9 +98,9 @@ func (h *Heap) sweepClass(n *node, class uint8, all bool, more func() bool) (rel
 			case s.still == sweptStill || s.still == refusedStill && !all:
 				// Nothing has changed since the last sweep.
 			case all || s.still == sweptStill-1:
-				bytes, failed := h.sweepSpan(page)
+				bytes, spared, failed := h.sweepSpan(n, page, hard)
 				released += bytes
-				if s.still = sweptStill; failed != nil {
+				if s.still = sweptStill; failed != nil || spared {
 					s.still = refusedStill
 				}
 				if err == nil {
@@ -119,8 +133,9 @@ func (h *Heap) sweepClass(n *node, class uint8, all bool, more func() bool) (rel
 }
 
 // sweepSpan returns the OS pages of a span to the system on which all objects are
-// free, and how many bytes these were. The caller has the central list's lock.
-func (h *Heap) sweepSpan(page uint32) (released int64, err error) {
+// free, and how many bytes these were. Those on dense huge pages are spared unless
+// hard. The caller has the central list's lock.
+func (h *Heap) sweepSpan(n *node, page uint32, hard bool) (released int64, spared bool, err error) {
 	s := h.spans.at(page)
 	k := &classes[s.class]
 	step := osPieces() * pieceSize
@@ -133,26 +148,33 @@ func (h *Heap) sweepSpan(page uint32) (released int64, err error) {
 		first := (at - begin) / uintptr(k.size)
 		last := min(uintptr(k.perSpan), (at-begin+step+uintptr(k.size)-1)/uintptr(k.size))
 		if !h.spans.isGone(at>>pieceShift) && allOnes(bitmap, first, last) {
-			run += step
-			continue
+			if hard || !n.pages.isDense(uint32(at>>pageShift)) {
+				run += step
+				continue
+			}
+			spared = true
 		}
-		bytes, failed := h.releasePieces(s, at-run, run)
+		bytes, failed := h.releasePieces(n, s, at-run, run)
 		if released, run = released+bytes, 0; err == nil {
 			err = failed
 		}
 	}
-	bytes, failed := h.releasePieces(s, at-run, run)
+	bytes, failed := h.releasePieces(n, s, at-run, run)
 	if err == nil {
 		err = failed
 	}
-	return released + bytes, err
+	return released + bytes, spared, err
 }
 
 // releasePieces returns the memory of whole OS pages inside of a span to the
 // system and marks them. If the system refuses, nothing has changed.
-func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
+func (h *Heap) releasePieces(n *node, s *span, offset, size uintptr) (int64, error) {
 	if size == 0 {
 		return 0, nil
+	}
+	if g := n.pages.huge; g != nil {
+		g.advising.Lock()
+		defer g.advising.Unlock()
 	}
 	if _, _, err := h.memory.Release(offset, size); err != nil {
 		return 0, err
@@ -160,8 +182,8 @@ func (h *Heap) releasePieces(s *span, offset, size uintptr) (int64, error) {
 	for piece := offset >> pieceShift; piece < (offset+size)>>pieceShift; piece++ {
 		h.spans.setGone(piece, true)
 	}
+	n.pages.breakUp(uint32(offset>>pageShift), uint32((offset+size-1)>>pageShift)+1)
 	s.gone += uint16(size >> pieceShift)
-	n := h.nodeOf(uint32(offset >> pageShift))
 	n.gone.released.Add(int64(size))
 	h.budget.charge(-n.gone.add(int64(size >> pieceShift)))
 	return int64(size), nil

@@ -18,6 +18,7 @@ import (
 //	objects of transfer caches that nobody needed    to the spans
 //	free pages that nobody needed                    to the system
 //	free OS pages of spans that nobody touched       to the system
+//	regions in use as a whole                        to huge pages, if wanted (huge.go)
 //
 // (all free pages, when a soft limit is exceeded)
 // where "not" means: in the last two rounds, so that what is used again and again
@@ -108,17 +109,32 @@ func (h *Heap) maintain() (again bool) {
 	h.draining.Unlock()
 	for i, n := range h.nodes {
 		low := n.pages.takeLow()
+		hard := false
 		if h.budget.overSoft() {
-			waited[i] = math.MaxInt64 / 2
+			hard, waited[i] = true, math.MaxInt64/2
 		}
-		n.pages.returnPages(min(low, n.low) + waited[i])
+		n.pages.returnPages(min(low, n.low)+waited[i], hard)
 		n.low = low
 	}
+	collapses := h.collapse()
 	swept := false
 	if u.round%stillLooks == 0 {
 		_, swept, _ = h.sweep(false, u.goesOn)
 	}
-	return swept || u.round%stillLooks != 0 || h.leftBehind()
+	return swept || collapses || u.round%stillLooks != 0 || h.leftBehind()
+}
+
+// collapse makes huge pages of what is in use as a whole, where that is wanted.
+func (h *Heap) collapse() (again bool) {
+	if h.huge != HugeCollapse {
+		return false
+	}
+	for _, n := range h.nodes {
+		if n.pages.collapse(func(page uint32) bool { return *h.spans.goneAt(page) != 0 }) {
+			again = true
+		}
+	}
+	return again
 }
 
 // goesOn reports whether the heap is not being closed.
@@ -137,7 +153,7 @@ func (h *Heap) leftBehind() bool {
 		return true
 	}
 	for _, n := range h.nodes {
-		if n.pages.canReturn() {
+		if n.pages.canReturn() || n.pages.canCollapse() {
 			return true
 		}
 		for class := range n.transfer {

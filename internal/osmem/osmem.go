@@ -54,6 +54,12 @@ func (r *Range) Part(offset, size uintptr) Range {
 	return part
 }
 
+// HugeInfo is what the system has of transparent huge pages.
+type HugeInfo struct {
+	Size   uintptr // of one, in bytes
+	Always bool    // it makes them of all that is touched, asked or not
+}
+
 // Binding is how the system is to choose NUMA nodes for a range.
 type Binding int
 

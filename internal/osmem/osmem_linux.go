@@ -3,7 +3,11 @@
 package osmem
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +39,51 @@ func setName(base unsafe.Pointer, size uintptr, name string) {
 // A kernel without huge pages refuses, and needs not be asked.
 func (r *Range) NoHugePages() {
 	unix.RawSyscall(unix.SYS_MADVISE, uintptr(r.mapping), r.mappingSize, unix.MADV_NOHUGEPAGE)
+}
+
+// HugePages asks that touching one OS page of the range takes a whole huge page.
+func (r *Range) HugePages() error {
+	return adviseHuge(r.mapping, r.mappingSize, unix.MADV_HUGEPAGE, "huge pages")
+}
+
+// Collapse makes huge pages of aligned bytes at offset (Linux 6.1), and takes memory
+// for those among them that have none. Of no bytes it tells whether the kernel can.
+func (r *Range) Collapse(offset, size uintptr) error {
+	return adviseHuge(unsafe.Add(r.Base, offset), size, unix.MADV_COLLAPSE, "collapse")
+}
+
+func adviseHuge(address unsafe.Pointer, size uintptr, advice int, what string) error {
+	err := fault.Before("madvise")
+	if err == nil {
+		_, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(address), size, uintptr(advice))
+		if errno == 0 {
+			return nil
+		}
+		err = errno
+	}
+	return fmt.Errorf("osmem: %s: %w", what, err)
+}
+
+// IsRefusal reports whether an error of Collapse is for good: the kernel does not
+// have it, or was told to make no huge pages.
+func IsRefusal(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) }
+
+// ReadHuge returns what the kernel has of transparent huge pages.
+func ReadHuge() (HugeInfo, error) {
+	const folder = "/sys/kernel/mm/transparent_hugepage/"
+	text, err := os.ReadFile(folder + "hpage_pmd_size")
+	if err != nil {
+		return HugeInfo{}, fmt.Errorf("osmem: the kernel has no transparent huge pages: %w", err)
+	}
+	size, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return HugeInfo{}, fmt.Errorf("osmem: the size of huge pages: %w", err)
+	}
+	enabled, err := os.ReadFile(folder + "enabled")
+	if err != nil {
+		return HugeInfo{}, fmt.Errorf("osmem: huge pages: %w", err)
+	}
+	return HugeInfo{uintptr(size), strings.Contains(string(enabled), "[always]")}, nil
 }
 
 // Of include/uapi/linux/mempolicy.h.

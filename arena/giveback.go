@@ -1,0 +1,149 @@
+package arena
+
+// returnOne returns memory of one free span to the system, one of the longest, and
+// reports whether there was one. Of a span that is resident all over it returns
+// about the given number of pages at the most. Huge pages that others use most of are
+// broken only if hard, and as the last. The lock is not held meanwhile, so what the
+// caller knew of free spans is out of date afterwards. What the system does not take,
+// or what shares an OS page with a span in use, stays resident.
+func (h *pageHeap) returnOne(most uint32, hard bool) bool {
+	ok, _ := h.tryOne(most, hard)
+	return ok
+}
+
+// tryOne is returnOne with the error of the system.
+func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
+	page, begin, end := h.victim(hard)
+	if page == 0 {
+		return false, nil
+	}
+	s := *h.take(page)
+	left := false // does something stay that could go, too?
+	switch {
+	case s.resident < s.pages || end-begin <= most:
+	case h.huge == nil:
+		rest := s.pages - most
+		h.put(page, span{pages: rest, resident: rest, dirty: s.dirty})
+		page += rest
+		begin, s.pages, s.resident = page, most, most
+	default:
+		last := max(begin, h.huge.begin(h.huge.of(end-most)))
+		left = last > begin
+		begin = last
+	}
+	h.resident += int64(s.resident)
+	h.transit += int64(s.pages)
+	bytes, zeroed, err := h.releaseUnlocked(begin, end)
+	h.resident -= int64(s.resident)
+	h.transit -= int64(s.pages)
+	all := end-begin == s.pages
+	if err == nil {
+		// Of what is left, all may be resident.
+		rest := min(s.resident, s.pages-uint32(bytes>>pageShift))
+		h.released += int64(s.resident - rest)
+		h.budget.charge(int64(rest) - int64(s.resident))
+		s.resident = rest
+		s.dirty = s.dirty && !(zeroed && all)
+		if h.huge != nil {
+			h.huge.returned(begin, end)
+		}
+	}
+	s.stuck = s.resident > 0 && (all || err != nil)
+	s.kept = s.resident > 0 && !s.stuck && !left
+	h.put(page, s)
+	h.arrived.Broadcast()
+	return true, err
+}
+
+// releaseUnlocked returns the memory of pages to the system, without the lock.
+func (h *pageHeap) releaseUnlocked(begin, end uint32) (bytes uintptr, zeroed bool, err error) {
+	h.mu.Unlock()
+	defer h.mu.Lock()
+	if h.huge != nil {
+		h.huge.advising.Lock()
+		defer h.huge.advising.Unlock()
+	}
+	return h.memory.Release(h.offsetOf(begin), uintptr(end-begin)<<pageShift)
+}
+
+// retry makes the free spans candidates again that the system did not take: what
+// was wrong then, such as a lock on the memory, may be over. The caller has the lock.
+func (h *pageHeap) retry() {
+	for bin := 0; h.stuck > 0 && bin < len(h.bare.lists); bin++ {
+		for page := h.bare.lists[bin].first; page != 0; {
+			next := h.spans.at(page).next
+			if h.spans.at(page).stuck {
+				s := *h.take(page)
+				s.stuck = false
+				h.put(page, s)
+			}
+			page = next
+		}
+	}
+}
+
+// await waits for a span in transit to arrive, and reports whether one was.
+func (h *pageHeap) await() bool {
+	if h.transit == 0 {
+		return false
+	}
+	h.arrived.Wait()
+	return true
+}
+
+// trim returns the memory of free spans to the system until more says no, and
+// reports how many pages it returned, and the first error of the system.
+func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.retry()
+	before := h.released
+	for more() {
+		ok, err := h.tryOne(maxPages, true)
+		if first == nil {
+			first = err
+		}
+		if !ok {
+			break
+		}
+	}
+	return h.released - before, first
+}
+
+// returnPages returns the memory of about so many pages of free spans to the
+// system, or of as many as there are: those on dense huge pages only if hard.
+func (h *pageHeap) returnPages(pages int64, hard bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for before := h.released; h.released-before < pages; {
+		if !h.returnOne(uint32(min(pages-(h.released-before), returnedAtOnce)), hard) {
+			return
+		}
+	}
+}
+
+// returnedAtOnce bounds one system call that returns memory, in pages: 16 MiB.
+const returnedAtOnce = 16 << 20 >> pageShift
+
+// takeLow returns the lowest number of resident free pages since the last call.
+func (h *pageHeap) takeLow() (low int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	low, h.low = min(h.low, h.resident), h.resident
+	return low
+}
+
+// canReturn reports whether a free span has memory that returnPages returns.
+func (h *pageHeap) canReturn() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	page, _, _ := h.victim(false)
+	return page != 0
+}
+
+// residentNow returns how many free pages may take memory that can be returned.
+func (h *pageHeap) residentNow() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.resident
+}
