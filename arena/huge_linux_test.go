@@ -206,7 +206,7 @@ func BenchmarkFirstTouch(b *testing.B) {
 				unix.Getrusage(unix.RUSAGE_SELF, &before)
 				touch(block, size)
 				unix.Getrusage(unix.RUSAGE_SELF, &after)
-				faults += after.Minflt - before.Minflt
+				faults += int64(after.Minflt) - int64(before.Minflt)
 				h.FreeLarge(block)
 				h.Trim(func() bool { return true })
 			}
