@@ -1,0 +1,50 @@
+//go:build !vcpualloc_gomem
+
+package arena
+
+import (
+	"errors"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSweepRefused has the system refuse the pieces of a span, which are locked in
+// memory: nothing is said to be gone then. Trim tries again, upkeep does not.
+func TestSweepRefused(t *testing.T) {
+	class := ClassOf(4096)
+	h := openHeap(t, MinReserve, 0)
+	n := h.nodes[0]
+	firsts := spread(t, h, class, 1)
+	span := bytesAt(h.addressOf(uint32(h.offsetOf(firsts[0])>>pageShift)), int(classes[class].pages)<<pageShift)
+	if err := unix.Mlock(span); err != nil {
+		t.Skipf("no memory can be locked here: %v", err)
+	}
+	charged := h.budget.Charged()
+	always := func() bool { return true }
+	check := func(all bool, refused, left bool) {
+		t.Helper()
+		released, more, err := h.sweep(all, always)
+		if released != 0 || more != left || errors.Is(err, unix.EINVAL) != refused || n.gone.pieces.Load() != 0 || h.budget.Charged() != charged {
+			t.Errorf("%d bytes released, %d pieces gone, %d bytes charged, before %d; something is left: %t; %v",
+				released, n.gone.pieces.Load(), h.budget.Charged(), charged, more, err)
+		}
+		mustHold(t, h.CheckInvariants())
+	}
+	check(false, false, true) // the first look
+	check(false, true, false)
+	check(false, false, false)
+	check(true, true, false)
+	check(false, false, false)
+	if err := unix.Munlock(span); err != nil {
+		t.Fatal(err)
+	}
+	check(false, false, false)
+	want := h.Stats().CachedCentral
+	if released, _, err := h.sweep(true, always); released != want || err != nil {
+		t.Errorf("%d bytes released, want %d; %v", released, want, err)
+	}
+	h.giveObjects(class, []unsafe.Pointer{firsts[0]})
+	mustHold(t, h.CheckInvariants())
+}
