@@ -1,6 +1,8 @@
 package rseqcs
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -143,4 +145,63 @@ func drainIdle(t *testing.T) {
 	if err := stack.checkInvariants(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestIdleStaysStopped watches a long magazine while it is emptied: until all of it is
+// taken, nobody else may work on the slabs.
+func TestIdleStaysStopped(t *testing.T) {
+	const room, rounds = 30_000, 20
+	stack, err := NewStack("stopped", []Capacity{{room, room}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	memory := make([]uint64, room)
+	objects := make([]unsafe.Pointer, room)
+	for i := range objects {
+		objects[i] = unsafe.Pointer(&memory[i])
+	}
+	seen := 0
+	for range rounds {
+		left := objects
+		for n := 1; n > 0 && len(left) > 0; left = left[n:] {
+			n = stack.PushBatch(0, left)
+		}
+		total, vcpus := stack.Slabs()
+		longest := 0
+		for slab := range total {
+			if stack.Len(slab, 0) > stack.Len(longest, 0) {
+				longest = slab
+			}
+		}
+		count, full := rowCount(stack.vcpus), stack.Len(longest, 0)
+		if longest >= vcpus {
+			count = rowCount(stack.ps)
+		}
+		isHalf := func() bool { n := stack.Len(longest, 0); return n > 0 && n < full }
+		var done atomic.Bool
+		var all sync.WaitGroup
+		all.Go(func() {
+			for !done.Load() {
+				if !isHalf() {
+					continue
+				}
+				seen++
+				if atomic.LoadUint32(count) != 0 && isHalf() {
+					t.Error("others may work on the slabs while a magazine is half empty")
+					return
+				}
+			}
+		})
+		idle := stack.NewIdle()
+		idle.Look(0)
+		taken := 0
+		idle.Drain(0, func(_ int, objects []unsafe.Pointer) { taken += len(objects) })
+		done.Store(true)
+		all.Wait()
+		if taken != room-len(left) {
+			t.Fatalf("%d objects of %d", taken, room-len(left))
+		}
+	}
+	t.Logf("seen half empty %d times", seen)
 }
