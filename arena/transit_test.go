@@ -1,0 +1,48 @@
+package arena
+
+import "testing"
+
+// TestPageHeapWhileReturning takes all that the limit allows while just that is on its
+// way to the system: it counts as free, and is waited for.
+func TestPageHeapWhileReturning(t *testing.T) {
+	const limit, rounds = 2048, 20
+	h := newPageHeap(t, 4*limit, limit)
+	met := 0
+	for range rounds {
+		first, _, err := h.alloc(limit, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for page := range uint32(limit) {
+			h.bytesOf(first+page, 1)[0] = 1 // takes memory, so that to return it takes a while
+		}
+		h.release(first, limit, true)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.trim(func() bool { return true })
+		}()
+		for waiting := true; waiting; {
+			h.mu.Lock()
+			onTheWay := h.transit > 0
+			h.mu.Unlock()
+			select {
+			case <-done:
+				waiting = false
+			default:
+				waiting = !onTheWay
+			}
+			if onTheWay {
+				met++
+			}
+		}
+		again, _, err := h.alloc(limit, 1)
+		if err != nil {
+			t.Fatalf("all is free, or on its way: %v", err)
+		}
+		h.release(again, limit, true)
+		<-done
+		mustHold(t, h.checkInvariants())
+	}
+	t.Logf("pages were on their way %d times of %d", met, rounds)
+}
