@@ -78,8 +78,9 @@ func metadataOfAll() (bytes int64) {
 // Shares of the total.
 const (
 	// spareShare is kept free for what comes between two looks, and for what no
-	// count knows: the program's text, areas of threads.
-	spareShare = 32
+	// count knows: the program's text, areas of threads, the kernel's tables. Of a
+	// small total it is leastSpare, which these take at any size, or spareMost of it.
+	spareShare, leastSpare, spareMost = 32, 8 << 20, 8
 	// floorShare is what Go always gets. A limit below what is live makes the
 	// collector run all the time, and gains nothing.
 	floorShare = 8
@@ -98,7 +99,7 @@ const (
 
 // balancer holds Go's limit at
 //
-//	total - off-heap - total/spareShare, at least total/floorShare, at most previous
+//	total - off-heap - spare, at least total/floorShare, at most previous
 type balancer struct {
 	asked    int64  // bytes, 0 for none
 	previous int64  // Go's limit without it
@@ -115,7 +116,8 @@ var balancing atomic.Bool
 
 // BalanceMemoryLimit keeps Go's memory and that of all allocators together within
 // total bytes: four times a second it sets Go's limit (debug.SetMemoryLimit) to
-// what the allocators leave of it, less a thirty-second as a reserve. The total is
+// what the allocators leave of it, less a thirty-second as a reserve, or 8 MiB if that is
+// more, but at most an eighth. The total is
 // never more than what cgroup v2 allows the process (memory.max and memory.high,
 // looked at every second); 0 stands for that, or for GOMEMLIMIT where that is less.
 // Without any of them, and for a total below 8 MiB, it returns an error that says
@@ -212,5 +214,6 @@ func (b *balancer) look(rare bool) {
 
 // goLimit returns what Go may have in bytes beside so much off the heap.
 func goLimit(total, offHeap, previous int64) int64 {
-	return min(max(total-offHeap-total/spareShare, total/floorShare), previous)
+	spare := max(total/spareShare, min(leastSpare, total/spareMost))
+	return min(max(total-offHeap-spare, total/floorShare), previous)
 }

@@ -97,7 +97,7 @@ func TestBalanceLimit(t *testing.T) {
 		return b.applied
 	}
 	empty := look()
-	if want := 128*mib - 4*mib - backedByAll() - metadataOfAll(); empty != want || b.changes != 1 {
+	if want := 128*mib - 8*mib - backedByAll() - metadataOfAll(); empty != want || b.changes != 1 {
 		t.Errorf("at first %d, want %d; %d changes", empty, want, b.changes)
 	}
 	block := must(t)(a.Alloc(20 << 20))

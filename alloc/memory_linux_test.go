@@ -4,6 +4,7 @@ package alloc
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -108,12 +109,16 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 }
 
+// sparse is how much TestTrimReturnsSparseSpans fills.
+var sparse = flag.Int("sparse", 64<<20, "bytes that TestTrimReturnsSparseSpans fills")
+
 // TestTrimReturnsSparseSpans frees most of many blocks at random: what stays is
 // spread over all spans, and the OS pages between must come back all the same.
 func TestTrimReturnsSparseSpans(t *testing.T) {
-	const total, kept = 64 << 20, 10 // bytes; one block in so many is kept
+	const kept = 10 // one block in so many
+	total := *sparse
 	random := steady.Random(t)
-	a := open(t, Options{Reserve: 256 << 20})
+	a := open(t, Options{Reserve: int64(4 * total)})
 	var blocks, live [][]byte
 	for size := 0; size < total; {
 		b := must(t)(a.AllocUninit(16 + random.IntN(2033)))

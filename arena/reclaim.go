@@ -7,6 +7,9 @@ import "unsafe"
 // freeing of that much memory until it is worth it again.
 const worthDraining = 16
 
+// sweptAhead is the share of a full limit that is returned inside of spans at once.
+const sweptAhead = 64
+
 // reclaim moves the free objects of the caches back to the spans, so that whole
 // spans become free: of the transfer caches, of this vCPU's magazines, and, if
 // they hold enough for it to help, of all the others'. want is how many bytes
@@ -54,8 +57,10 @@ func (h *Heap) makeRoom(pages int64) {
 	for _, n := range h.nodes {
 		need = min(need, pages-n.pages.residentNow())
 	}
-	if full := func() bool { return h.budget.lacks(need) != nil }; full() {
-		h.sweep(true, full)
+	if h.budget.lacks(need) != nil {
+		// More than that, or the next refill would do all of this again.
+		ahead := need + h.budget.Limit()>>pageShift/sweptAhead
+		h.sweep(true, func() bool { return h.budget.lacks(ahead) != nil })
 	}
 	for node := h.budget; node != nil; node = node.parent {
 		node.squeeze(h, need)

@@ -101,6 +101,7 @@ const (
 	groupMax  = "100663296"
 	groupHigh = groupMax
 	less      = 80 << 20
+	more      = 112 << 20
 )
 
 func set(directory, file, value string) error {
@@ -173,16 +174,13 @@ func insideGroup() error {
 	if err := errors.Join(goLimit(groupSize, 0), goLimit(groupSize, 100)); err != nil {
 		return err
 	}
-	// Somebody lowers the bound, maybe below what is there.
-	for _, file := range []string{"memory.max", "memory.high"} {
-		if text, err := os.ReadFile(filepath.Join(outer, file)); err != nil || strings.TrimSpace(string(text)) == "max" {
-			continue
-		}
-		if err := set(outer, file, strconv.Itoa(less)); err != nil {
-			return err
-		}
+	// Somebody changes the bound: memory.max upwards, since the kernel kills when less
+	// than what is there is allowed.
+	file, now := "memory.high", less
+	if text, err := os.ReadFile(filepath.Join(outer, file)); err != nil || strings.TrimSpace(string(text)) == "max" {
+		file, now = "memory.max", more
 	}
-	if err := goLimit(less, 100); err != nil {
+	if err := errors.Join(set(outer, file, strconv.Itoa(now)), goLimit(now, 0), goLimit(now, 100)); err != nil {
 		return err
 	}
 	events, err := quiet("oom ", "oom_kill ")
