@@ -16,14 +16,14 @@ func TestFillUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	blocks, err := fillUp(a)
+	blocks, err := fillUp(a, blockSize)
 	if err == nil || len(blocks) < 70 {
 		t.Errorf("%d blocks: %v", len(blocks), err)
 	}
 	if err := emptyAgain(a, blocks); err != nil {
 		t.Error(err)
 	}
-	blocks, _ = fillUp(a)
+	blocks, _ = fillUp(a, blockSize)
 	blocks[7][4096]++
 	if emptyAgain(a, blocks) == nil {
 		t.Error("a block that was spoiled is not noticed")

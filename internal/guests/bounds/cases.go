@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -26,10 +27,10 @@ const (
 )
 
 // fillUp allocates blocks until an error, and marks each.
-func fillUp(a *alloc.Allocator) (blocks [][]byte, err error) {
+func fillUp(a *alloc.Allocator, size int) (blocks [][]byte, err error) {
 	blocks = make([][]byte, 0, most)
 	for len(blocks) < most {
-		b, err := a.AllocUninit(blockSize)
+		b, err := a.AllocUninit(size)
 		if err != nil {
 			return blocks, err
 		}
@@ -69,27 +70,39 @@ func promise(mode string) error {
 // withoutPromises fills memory until the kernel promises no more: an error that says
 // so, and everything goes on.
 func withoutPromises() error {
+	// Large, so that a part of one is left for the runtime, which ends the process when it
+	// gets nothing; more comes free when the first one is refused.
+	const large, ballast = 8 << 20, 16 << 20
+	runtime.MemProfileRate = 0
 	prepare()
-	a, err := alloc.New(alloc.Options{})
+	rest, err := unix.Mmap(-1, 0, ballast, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return err
 	}
-	blocks, err := fillUp(a)
+	a, err := alloc.New(alloc.Options{ReleaseDelay: -1})
+	if err != nil {
+		return err
+	}
+	blocks, err := fillUp(a, large)
+	if unmapError := unix.Munmap(rest); unmapError != nil {
+		return unmapError
+	}
 	if !errors.Is(err, alloc.ErrNoMemory) || !strings.Contains(err.Error(), "vm.overcommit_memory is 2") {
 		return fmt.Errorf("after %d blocks: %v", len(blocks), err)
 	}
-	fmt.Printf("bounds: overcommit: %d MiB reserved, %d MiB got: %v\n", a.Stats().Reserved>>20, len(blocks)*blockSize>>20, err)
-	if len(blocks) < 100 {
-		return fmt.Errorf("only %d blocks of %d bytes", len(blocks), blockSize)
+	fmt.Printf("bounds: overcommit: %d MiB reserved, %d MiB got: %v\n", a.Stats().Reserved>>20, len(blocks)*large>>20, err)
+	if len(blocks) < 10 {
+		return fmt.Errorf("only %d blocks of %d bytes", len(blocks), large)
 	}
 	if err := emptyAgain(a, blocks); err != nil {
 		return err
 	}
-	again, _ := fillUp(a)
-	if len(again) < len(blocks)*9/10 {
-		return fmt.Errorf("%d blocks at first, %d afterwards", len(blocks), len(again))
+	b, err := a.Alloc(len(blocks) * large / 2)
+	if err != nil {
+		return fmt.Errorf("half of it again: %w", err)
 	}
-	return errors.Join(emptyAgain(a, again), a.Close())
+	a.Free(b)
+	return a.Close()
 }
 
 // Two groups, one in the other: the outer one has the bound.
@@ -148,7 +161,7 @@ func insideGroup() error {
 		return err
 	}
 	defer stop()
-	blocks, err := fillUp(a)
+	blocks, err := fillUp(a, blockSize)
 	if !errors.Is(err, alloc.ErrLimit) || len(blocks) < limit/blockSize*9/10 {
 		return fmt.Errorf("%d blocks: %v", len(blocks), err)
 	}
@@ -234,7 +247,7 @@ func withoutProc() error {
 	if err != nil {
 		return err
 	}
-	blocks, err := fillUp(a)
+	blocks, err := fillUp(a, blockSize)
 	if !errors.Is(err, alloc.ErrLimit) {
 		return err
 	}
