@@ -4,6 +4,7 @@ package arena
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 	"unsafe"
@@ -70,62 +71,67 @@ func TestSweep(t *testing.T) {
 	}
 	random := steady.Random(t)
 	for class := uint8(1); class < classCount; class++ {
-		h := openHeap(t, MinReserve, 0)
-		k := &classes[class]
-		objects := make([]unsafe.Pointer, k.perSpan)
-		for taken := 0; taken < len(objects); {
-			n, err := h.takeObjects(h.nodes[0], class, objects[taken:min(len(objects), taken+maxBatch)])
-			if err != nil {
-				t.Fatal(err)
-			}
-			taken += n
-		}
-		m := &goneModel{
-			page: uint32(h.offsetOf(objects[0]) >> pageShift), k: k,
-			live: make([]bool, k.perSpan), gone: make([]bool, k.pages*piecesPerPage),
-		}
-		keepSome(random, m.live)
-		for i, live := range m.live {
-			fillObject(objects[i], k, byte(i+1))
-			if !live {
-				h.giveObjects(class, objects[i:i+1])
-			}
-		}
-		m.swept()
-		h.sweep(true, always)
-		m.check(t, h, "swept")
-		mustHold(t, h.CheckInvariants())
-		for i, live := range m.live {
-			if live && !isFilled(objects[i], k, byte(i+1)) {
-				t.Fatalf("object %d of %d bytes is not what it was", i, k.size)
-			}
-		}
-		h.sweep(true, always)
-		m.check(t, h, "swept again")
-		for h.nodes[0].central[class].partial.fullest() != 0 && h.nodes[0].central[class].spans == 1 && h.spans.at(m.page).free > 0 {
-			var one [1]unsafe.Pointer
-			if n, err := h.takeObjects(h.nodes[0], class, one[:]); n != 1 || err != nil {
-				t.Fatal(n, err)
-			}
-			index := int(uintptr(one[0])-uintptr(objects[0])) / int(k.size)
-			m.live[index] = true
-			m.taken(index)
-			m.check(t, h, "taken")
-			if random.IntN(4) == 0 {
-				break // the others stay gone
-			}
-		}
-		gone := h.nodes[0].gone.pieces.Load()
-		for i, live := range m.live {
-			if live {
-				h.giveObjects(class, objects[i:i+1])
-			}
-		}
-		if want := int64(k.pages) - gone/piecesPerPage; h.nodes[0].pages.used != 0 || h.nodes[0].pages.resident != want || h.nodes[0].gone.pieces.Load() != 0 {
-			t.Fatalf("objects of %d bytes are free: %d pages used, %d resident, want %d", k.size, h.nodes[0].pages.used, h.nodes[0].pages.resident, want)
-		}
-		mustHold(t, h.CheckInvariants())
+		// Each heap is closed before the next: addresses may be short.
+		t.Run(strconv.Itoa(ClassSize(class)), func(t *testing.T) { sweepOf(t, random, class) })
 	}
+}
+
+func sweepOf(t *testing.T, random *rand.Rand, class uint8) {
+	h := openHeap(t, MinReserve, 0)
+	k := &classes[class]
+	objects := make([]unsafe.Pointer, k.perSpan)
+	for taken := 0; taken < len(objects); {
+		n, err := h.takeObjects(h.nodes[0], class, objects[taken:min(len(objects), taken+maxBatch)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken += n
+	}
+	m := &goneModel{
+		page: uint32(h.offsetOf(objects[0]) >> pageShift), k: k,
+		live: make([]bool, k.perSpan), gone: make([]bool, k.pages*piecesPerPage),
+	}
+	keepSome(random, m.live)
+	for i, live := range m.live {
+		fillObject(objects[i], k, byte(i+1))
+		if !live {
+			h.giveObjects(class, objects[i:i+1])
+		}
+	}
+	m.swept()
+	h.sweep(true, always)
+	m.check(t, h, "swept")
+	mustHold(t, h.CheckInvariants())
+	for i, live := range m.live {
+		if live && !isFilled(objects[i], k, byte(i+1)) {
+			t.Fatalf("object %d of %d bytes is not what it was", i, k.size)
+		}
+	}
+	h.sweep(true, always)
+	m.check(t, h, "swept again")
+	for h.nodes[0].central[class].partial.fullest() != 0 && h.nodes[0].central[class].spans == 1 && h.spans.at(m.page).free > 0 {
+		var one [1]unsafe.Pointer
+		if n, err := h.takeObjects(h.nodes[0], class, one[:]); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		index := int(uintptr(one[0])-uintptr(objects[0])) / int(k.size)
+		m.live[index] = true
+		m.taken(index)
+		m.check(t, h, "taken")
+		if random.IntN(4) == 0 {
+			break // the others stay gone
+		}
+	}
+	gone := h.nodes[0].gone.pieces.Load()
+	for i, live := range m.live {
+		if live {
+			h.giveObjects(class, objects[i:i+1])
+		}
+	}
+	if want := int64(k.pages) - gone/piecesPerPage; h.nodes[0].pages.used != 0 || h.nodes[0].pages.resident != want || h.nodes[0].gone.pieces.Load() != 0 {
+		t.Fatalf("objects of %d bytes are free: %d pages used, %d resident, want %d", k.size, h.nodes[0].pages.used, h.nodes[0].pages.resident, want)
+	}
+	mustHold(t, h.CheckInvariants())
 }
 
 // keepSome says of one object or of some that they stay in use: whole OS pages
