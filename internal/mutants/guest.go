@@ -51,7 +51,7 @@ func (r *runner) huntInGuest(ctx context.Context, mutants []mutant) ([]fate, err
 		var jobs []*guestJob
 		more := false
 		for i, f := range fates {
-			if f.death.killed || round >= len(f.mutant.killers) {
+			if f.death.killed || f.err != nil || round >= len(f.mutant.killers) {
 				continue
 			}
 			more = true
@@ -93,23 +93,42 @@ func (r *runner) guestRound(ctx context.Context, jobs []*guestJob, fates []fate)
 	}
 	r.progress("%d test programs for %s are built, %.0f s", len(jobs), guestArch, time.Since(began).Seconds())
 	for from := 0; from < len(jobs); from += perBoot {
-		if err := r.boot(ctx, jobs[from:min(from+perBoot, len(jobs))]); err != nil {
+		some := jobs[from:min(from+perBoot, len(jobs))]
+		if err := r.boot(ctx, some); err != nil {
 			return err
+		}
+		for _, job := range some {
+			if job.mutant >= 0 && job.result != nil {
+				f := &fates[job.mutant]
+				f.took += time.Duration(job.result.Seconds * float64(time.Second))
+				f.death = job.death
+				r.progress("%s: %s", f.mutant.id(), f.verdict())
+			}
+		}
+	}
+	r.judge(jobs, fates)
+	return nil
+}
+
+// judge notes errors for the mutants whose job came to no result, or to one that the
+// sources as they are have as well.
+func (r *runner) judge(jobs []*guestJob, fates []fate) {
+	unsound := make(map[string]bool)
+	for _, job := range jobs {
+		if job.mutant < 0 && (job.result == nil || job.death.killed) {
+			unsound[job.killer] = true
+			r.progress("%s fails in the guest in the sources as they are:\n%s", job.killer, job.death.output)
 		}
 	}
 	for _, job := range jobs {
 		switch {
+		case job.mutant < 0:
 		case job.result == nil:
-			return fmt.Errorf("the guest has not run %s", job.text)
-		case job.mutant < 0 && job.death.killed:
-			return fmt.Errorf("%s fails in the guest in the sources as they are:\n%s", job.killer, job.death.output)
-		case job.mutant >= 0:
-			f := &fates[job.mutant]
-			f.took += time.Duration(job.result.Seconds * float64(time.Second))
-			f.death = job.death
+			fates[job.mutant].err = fmt.Errorf("the guest has not run %s", job.text)
+		case job.death.killed && unsound[job.killer]:
+			fates[job.mutant].err = fmt.Errorf("%s fails in the guest without a mutant, too", job.killer)
 		}
 	}
-	return nil
 }
 
 // build builds the test program.
@@ -143,6 +162,9 @@ func (j *guestJob) build(ctx context.Context, r *runner, texts map[string]string
 	}
 	if k.run != "" {
 		words = append(words, "-test.run="+k.run)
+	}
+	if k.skip != "" {
+		words = append(words, "-test.skip="+k.skip)
 	}
 	j.text = strings.Join(append(words, k.args...), " ")
 	return nil

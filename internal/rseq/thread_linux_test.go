@@ -80,7 +80,7 @@ func deadThreads(t *testing.T, count int) (ids []int32) {
 
 func waitForEnd(t *testing.T, tid int) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); unix.Tgkill(unix.Getpid(), tid, 0) != unix.ESRCH; {
+	for end := time.Now().Add(30 * time.Second); unix.Tgkill(unix.Getpid(), tid, 0) != unix.ESRCH; {
 		if time.Now().After(end) {
 			t.Fatalf("thread %d does not end", tid)
 		}
