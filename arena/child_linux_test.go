@@ -44,6 +44,11 @@ func inChild(t *testing.T, body func() error) {
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	child.Env = append(os.Environ(), childVariable+"="+t.Name())
+	// A test that runs out of time must leave nobody behind. The child dies with the
+	// thread that starts it, which therefore stays.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	child.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if output, err := child.CombinedOutput(); err != nil || !strings.Contains(string(output), done) {
 		t.Fatalf("%v: %s", err, output)
 	}
