@@ -302,6 +302,9 @@ func (g *game) tryRound() {
 		if (r.aborts > 0) != g.inside() || g.inside() && r.inAll < uint64(r.times) {
 			g.t.Fatalf("%s: %d aborts there, %d in the section; it was interrupted %d times", name, r.aborts, r.inAll, r.times)
 		}
+		if !g.inside() && r.inAll > 0 {
+			continue // on a busy machine: at another point, by something else
+		}
 		g.compare(name, r)
 		return
 	}
