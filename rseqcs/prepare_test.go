@@ -58,6 +58,20 @@ func TestSetUpByOthers(t *testing.T) {
 	}
 }
 
+// TestFreshClassTakesABatch: what comes first to a class is a batch.
+func TestFreshClassTakesABatch(t *testing.T) {
+	stack, err := NewStack("fresh class", []Capacity{{4, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	objects := make([]token, 2)
+	array := []unsafe.Pointer{unsafe.Pointer(&objects[0]), unsafe.Pointer(&objects[1])}
+	if n := stack.PushBatch(0, array); n != len(array) || len(stack.contents(0)) != n {
+		t.Errorf("%d of %d were pushed", n, len(array))
+	}
+}
+
 // TestFullIsNoSlowPath: a class that is set up and has no room is full at once.
 func TestFullIsNoSlowPath(t *testing.T) {
 	before := replaceRun(t)
