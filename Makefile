@@ -83,7 +83,7 @@ faults: ## system calls that fail, each in turn and at random
 soak: ## random operations for SOAK=10m, with system calls that fail
 	$(STATIC) $(GO) test -tags vcpualloc_faults ./alloc -run TestSoak -count=1 -v -timeout 0 -args -soak $(SOAK)
 
-mutants: ## break the sources in some hundred ways, and see each noticed (an hour or more)
+mutants: ## break the sources in some hundred ways, and see each noticed (it takes long)
 	$(GO) run ./internal/mutants -guest arm64-7.3
 
 mutants-quick: ## a dozen of them
