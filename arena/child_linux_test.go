@@ -10,12 +10,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
@@ -32,7 +32,7 @@ func inChild(t *testing.T, body func() error) {
 		debug.SetGCPercent(-1)
 		runtime.MemProfileRate = 0
 		vcpu.Probe()
-		makeSpareThreads()
+		stress.SpareThreads(16)
 		clear(make([]byte, 32<<20))
 		runtime.GC() // what was cleared is there for the next objects
 		if err := body(); err != nil {
@@ -52,23 +52,6 @@ func inChild(t *testing.T, body func() error) {
 	if output, err := child.CombinedOutput(); err != nil || !strings.Contains(string(output), done) {
 		t.Fatalf("%v: %s", err, output)
 	}
-}
-
-// makeSpareThreads leaves threads behind that the runtime takes when it wants
-// another one: where addresses are short, it cannot make any, and gives up.
-func makeSpareThreads() {
-	const count = 16
-	var started, ended sync.WaitGroup
-	started.Add(count)
-	for range count {
-		ended.Go(func() {
-			runtime.LockOSThread()
-			started.Done()
-			started.Wait()
-			runtime.UnlockOSThread()
-		})
-	}
-	ended.Wait()
 }
 
 // statusBytes returns a figure of /proc/self/status.

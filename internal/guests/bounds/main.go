@@ -12,9 +12,9 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"syscall"
 
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
@@ -82,18 +82,7 @@ func inProcess(name string) error {
 func prepare() {
 	debug.SetGCPercent(-1)
 	vcpu.Probe()
-	const threads = 12
-	var started, ended sync.WaitGroup
-	started.Add(threads)
-	for range threads {
-		ended.Go(func() {
-			runtime.LockOSThread()
-			started.Done()
-			started.Wait()
-			runtime.UnlockOSThread()
-		})
-	}
-	ended.Wait()
+	stress.SpareThreads(12)
 	clear(make([]byte, 16<<20))
 	runtime.GC() // what was cleared is there for the next objects
 }
