@@ -37,7 +37,7 @@ type hoard struct {
 }
 
 func newHoard(slots int) *hoard {
-	return &hoard{slots: make([][]byte, slots), low: slots, high: slots, kept: slots / 5}
+	return apart(hoard{slots: make([][]byte, slots), low: slots, high: slots, kept: slots / 5})
 }
 
 // sweep moves the window and frees what is outside of it; the array is full.

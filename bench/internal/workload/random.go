@@ -6,9 +6,10 @@ package workload
 // Invariant: state != 0.
 type random struct{ state uint64 }
 
-// newRandom returns the generator of one stream of a seed. Streams are spread
-// by SplitMix64's mixer, so that neighbouring ones have nothing in common.
-func newRandom(seed uint64, stream int) random {
+// newRandom returns the generator of one stream of a seed, apart from others'.
+// Streams are spread by SplitMix64's mixer, so that neighbouring ones have nothing
+// in common.
+func newRandom(seed uint64, stream int) *random {
 	z := seed + uint64(stream+1)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
@@ -16,7 +17,7 @@ func newRandom(seed uint64, stream int) random {
 	if z == 0 {
 		z = 0x9e3779b97f4a7c15
 	}
-	return random{state: z}
+	return apart(random{state: z})
 }
 
 func (r *random) next() uint64 {

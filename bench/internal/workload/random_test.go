@@ -10,10 +10,10 @@ func TestRandomIsDeterministic(t *testing.T) {
 		}
 	}
 	one, same, other := newRandom(7, 3), newRandom(7, 3), newRandom(7, 4)
-	if one != same {
+	if *one != *same {
 		t.Errorf("seed 7, stream 3 gave two states, %#x and %#x", one.state, same.state)
 	}
-	if one == other {
+	if *one == *other {
 		t.Errorf("streams 3 and 4 of seed 7 have the same state %#x", one.state)
 	}
 }

@@ -112,7 +112,7 @@ func (l *latencies) quantile(share float64) float64 {
 func valueTable(s scene) plan {
 	table := newValues(s.portion(valueCount, s.time), s.offHeap)
 	writing, reading := newRandom(s.seed, 0), newRandom(s.seed, 1)
-	waited, sum := &latencies{}, uint64(0)
+	waited, sum := apart(latencies{}), apart(uint64(0))
 	writer := worker{
 		prepare: func() {
 			for i := range table.len() {
@@ -120,7 +120,7 @@ func valueTable(s scene) plan {
 			}
 		},
 		step: func() int {
-			s.setValues(table, &writing, stride)
+			s.setValues(table, writing, stride)
 			return stride
 		},
 		finish: func() {
@@ -137,7 +137,7 @@ func valueTable(s scene) plan {
 			stripe := &table.stripes[i%valueStripes]
 			begin := time.Now()
 			stripe.Lock()
-			sum += readWords(unsafe.Slice(table.at(i), valueSize))
+			*sum += readWords(unsafe.Slice(table.at(i), valueSize))
 			stripe.Unlock()
 			waited.add(time.Since(begin))
 		}

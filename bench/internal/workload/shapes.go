@@ -153,11 +153,11 @@ func livings() []Shape {
 // classics are the published benchmarks.
 func classics() []Shape {
 	shapes := []Shape{
-		{Name: "larson", build: larson, HarnessLimit: 8,
+		{Name: "larson", build: larson, HarnessLimit: 5,
 			About: "as live, 8 to 999 B among 5000, filled by another goroutine, slots inherited by fresh goroutines"},
-		{Name: "xmalloc-64", build: xmalloc([]int{64}), HarnessLimit: 25,
+		{Name: "xmalloc-64", build: xmalloc([]int{64}), HarnessLimit: 20,
 			About: "two producers of batches of 4096 blocks of 64 B, two consumers that free them"},
-		{Name: "xmalloc-mixed", build: xmalloc(xmallocSizes), HarnessLimit: 25,
+		{Name: "xmalloc-mixed", build: xmalloc(xmallocSizes), HarnessLimit: 20,
 			About: "as xmalloc-64, with sizes of 8 to 2048 B"},
 		{Name: "glibc-thread", build: glibcThread, HarnessLimit: touching,
 			About: "a goroutine per CPU replaces random ones of 1024 blocks, 4 B to 32 KiB, mostly small, all bytes written"},

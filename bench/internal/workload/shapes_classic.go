@@ -53,9 +53,9 @@ func cfrac(s scene) plan {
 	random := newRandom(s.seed, 0)
 	slots := make([][]byte, blocks)
 	return plan{workers: []worker{{
-		prepare: func() { s.fill(slots, &random, low, high) },
+		prepare: func() { s.fill(slots, random, low, high) },
 		step: func() int {
-			s.replace(slots, &random, low, high, stride)
+			s.replace(slots, random, low, high, stride)
 			return stride
 		},
 		finish: func() { s.drain(slots) },
@@ -71,7 +71,7 @@ func espresso(s scene) plan {
 	height := 0
 	return plan{workers: []worker{{
 		step: func() int {
-			height = s.sway(slots, height, &random, low, high, 2*stride)
+			height = s.sway(slots, height, random, low, high, 2*stride)
 			return stride
 		},
 		finish: func() { s.drain(slots) },
@@ -121,7 +121,7 @@ const (
 // mailbox i.
 type postbox struct {
 	boxes  []atomic.Pointer[byte]
-	_      [64]byte
+	_      [apartBytes]byte
 	posted int // owned by the one who posts
 }
 
@@ -133,7 +133,7 @@ type postReader struct {
 }
 
 func (p *postbox) reader(thread int) *postReader {
-	of := &postReader{thread: thread, quarter: len(p.boxes) / sh8Threads / sh8Threads}
+	of := apart(postReader{thread: thread, quarter: len(p.boxes) / sh8Threads / sh8Threads})
 	of.at = thread * of.quarter
 	of.end = of.at + of.quarter
 	return of
@@ -155,11 +155,11 @@ func sh8(s scene) plan {
 	workers := make([]worker, sh8Threads, sh8Threads+1)
 	for i := range workers {
 		own, reader := newHoard(sh8Slots), box.reader(i)
-		row := 0
+		row := apart(0)
 		step := func() int {
 			blocks := s.collect(box, reader)
-			row = (row + 1) % len(sh8Rows)
-			return blocks + s.sh8Store(own, sh8Rows[row][0], sh8Rows[row][1])
+			*row = (*row + 1) % len(sh8Rows)
+			return blocks + s.sh8Store(own, sh8Rows[*row][0], sh8Rows[*row][1])
 		}
 		workers[i] = worker{step: step, quota: sh8Iterations, finish: func() { s.drain(own.slots) }}
 	}
@@ -188,13 +188,13 @@ func scratchPad(threads int, handed bool) func(scene) plan {
 		var once sync.Once
 		workers := make([]worker, threads)
 		for i := range workers {
-			sum := 0
+			sum := apart(0)
 			workers[i].step = func() int {
 				if first[i] != nil {
 					s.free(first[i])
 					first[i] = nil
 				}
-				sum += s.scribble(writes / threads)
+				*sum += s.scribble(writes / threads)
 				return 1
 			}
 			if handed {
@@ -254,7 +254,7 @@ func allocTest(threads int) func(scene) plan {
 		for i := range workers {
 			random := newRandom(s.seed, i)
 			slots := make([][]byte, 262144/threads)
-			sum := uint64(0)
+			sum := apart(uint64(0))
 			workers[i] = worker{
 				prepare: func() {
 					for j := range slots {
@@ -265,7 +265,7 @@ func allocTest(threads int) func(scene) plan {
 					}
 				},
 				step: func() int {
-					sum += s.visit(slots, to, &random, 2*stride)
+					*sum += s.visit(slots, to, random, 2*stride)
 					return stride
 				},
 				finish: func() { s.drain(slots) },
@@ -303,7 +303,7 @@ func (t *transfer) swap(b []byte) []byte {
 }
 
 type stressThread struct {
-	random         random
+	random         *random
 	data, retained [][]byte
 }
 
@@ -331,19 +331,20 @@ func (t *stressThread) words(exponents int) int {
 // thread anew.
 func mstress(s scene) plan {
 	shared := &stress{}
-	threads := [2]stressThread{{random: newRandom(s.seed, 0)}, {random: newRandom(s.seed, 1)}}
+	first := apart(stressThread{random: newRandom(s.seed, 0)})
+	second := apart(stressThread{random: newRandom(s.seed, 1)})
 	between := newRandom(s.seed, 2)
 	var wrong atomic.Int64
 	step := func() int {
-		var second sync.WaitGroup
+		var other sync.WaitGroup
 		others := 0
-		second.Go(func() {
-			items, bad := s.stressRound(shared, &threads[1], 2*stressAllocs)
+		other.Go(func() {
+			items, bad := s.stressRound(shared, second, 2*stressAllocs)
 			others = items
 			wrong.Add(int64(bad))
 		})
-		items, bad := s.stressRound(shared, &threads[0], stressAllocs)
-		second.Wait()
+		items, bad := s.stressRound(shared, first, stressAllocs)
+		other.Wait()
 		wrong.Add(int64(bad))
 		for i := range shared.transfers {
 			if between.chance(50) {
@@ -374,9 +375,10 @@ type rpThread struct {
 	sizes           []int32
 	counts          []int32 // 33 to 98
 	sizeAt, countAt int
-	inbox           atomic.Pointer[rpList]
 	partner         *rpThread
 	spare           *rpList
+	_               [apartBytes]byte
+	inbox           atomic.Pointer[rpList] // the partner writes it
 }
 
 // rpList is a list of blocks on its way to another thread.
@@ -434,8 +436,8 @@ func rptest(s scene) plan {
 	}
 	threads := make([]*rpThread, rpThreads)
 	for i := range threads {
-		threads[i] = &rpThread{slots: make([][]byte, rpSlots), sizes: sizes, counts: counts,
-			sizeAt: i * rpSizes / rpThreads, countAt: i * len(counts) / rpThreads}
+		threads[i] = apart(rpThread{slots: make([][]byte, rpSlots), sizes: sizes, counts: counts,
+			sizeAt: i * rpSizes / rpThreads, countAt: i * len(counts) / rpThreads})
 	}
 	workers := make([]worker, rpThreads)
 	for i, t := range threads {

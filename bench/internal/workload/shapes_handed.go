@@ -13,9 +13,9 @@ import (
 // that is nil is free. The producer owns head and the consumer tail.
 type ring struct {
 	slots [ringSlots]atomic.Pointer[byte]
-	_     [64]byte
+	_     [apartBytes]byte
 	head  int
-	_     [64]byte
+	_     [apartBytes]byte
 	tail  int
 }
 
@@ -123,7 +123,7 @@ func xmalloc(sizes []int) func(scene) plan {
 					b = &xmallocBatch{}
 				}
 				b.record = s.alloc(xmallocRecord)
-				s.touch(b.blocks[:], &random, sizes, xmallocTouched)
+				s.touch(b.blocks[:], random, sizes, xmallocTouched)
 				if !list.put(b, s.stop) {
 					release(b)
 				}

@@ -112,9 +112,9 @@ func live(goroutines, blocks int) func(scene) plan {
 			random := newRandom(s.seed, i)
 			slots := make([][]byte, blocks)
 			workers[i] = worker{
-				prepare: func() { s.fill(slots, &random, low, high) },
+				prepare: func() { s.fill(slots, random, low, high) },
 				step: func() int {
-					s.replace(slots, &random, low, high, stride)
+					s.replace(slots, random, low, high, stride)
 					return stride
 				},
 				finish: func() { s.drain(slots) },
@@ -131,7 +131,7 @@ func glibcThread(s scene) plan {
 	random := newRandom(s.seed, 0)
 	sizes := make([]int32, 8000)
 	for i := range sizes {
-		sizes[i] = inverseSquare(&random, 4, 32<<10)
+		sizes[i] = inverseSquare(random, 4, 32<<10)
 	}
 	places := make([]int16, 4096)
 	for i := range places {
@@ -140,7 +140,7 @@ func glibcThread(s scene) plan {
 	workers := make([]worker, s.cpus)
 	for i := range workers {
 		slots := make([][]byte, slotCount)
-		at := &walk{sizes: sizes, places: places, size: 1, place: 1}
+		at := apart(walk{sizes: sizes, places: places, size: 1, place: 1})
 		workers[i] = worker{
 			step: func() int {
 				s.cycle(slots, at, stride)
@@ -172,22 +172,22 @@ func larson(s scene) plan {
 	var once sync.Once
 	start := func() {
 		random := newRandom(s.seed, streams)
-		s.fill(slots, &random, low, high)
+		s.fill(slots, random, low, high)
 		for i := len(slots) - 1; i > 0; i-- {
 			j := random.below(i + 1)
 			slots[i], slots[j] = slots[j], slots[i]
 		}
-		s.replace(slots, &random, low, high, churn)
+		s.replace(slots, random, low, high, churn)
 	}
 	workers := make([]worker, streams)
 	for i := range workers {
 		random := newRandom(s.seed, i)
 		own := slots[i*each : (i+1)*each]
-		sum := 0
+		sum := apart(0)
 		workers[i] = worker{
 			prepare: func() { once.Do(start) },
 			step: func() int {
-				sum += s.exchange(own, &random, low, high, stride)
+				*sum += s.exchange(own, random, low, high, stride)
 				return stride
 			},
 			finish: func() { s.drain(own) },

@@ -56,6 +56,7 @@ enum { PREPARE, WARM, MEASURE, FINISH, PHASES };
 static const scene *set;
 static plan *playing;
 static pthread_barrier_t gate;
+static atomic_int waiting; // threads that are ready for the next phase
 static pthread_attr_t attributes;
 
 // begin_phase sets how many steps there are, -1 where the time decides.
@@ -105,6 +106,7 @@ static void *live(void *of) {
 		if (!phase(w))
 			return NULL;
 		pthread_barrier_wait(&gate); // the phase is over; main reads what it came to
+		atomic_fetch_add(&waiting, 1);
 		pthread_barrier_wait(&gate); // the next one begins
 		w->phase++;
 		begin_phase(w);
@@ -116,6 +118,14 @@ static void pause_for(double seconds) {
 	struct timespec t = {(time_t)seconds, (long)((seconds - (time_t)seconds) * 1e9)};
 	while (nanosleep(&t, &t))
 		;
+}
+
+// await_threads waits until all are ready for the next phase, so that the time that
+// they take to get there is not measured.
+static void await_threads(void) {
+	while (atomic_load(&waiting) < playing->count)
+		pause_for(0.0001);
+	atomic_store(&waiting, 0);
 }
 
 static void wait_for_threads(void) {
@@ -151,8 +161,8 @@ static void many(outcome *o) {
 		if (pthread_create(&thread, &attributes, live, &playing->workers[i]))
 			fail("cannot start so many threads");
 	}
+	double begin = now();
 	for (int at = PREPARE; at < PHASES; at++) {
-		double begin = now();
 		int timed = at == WARM || at == MEASURE;
 		if (timed && !playing->fixed) {
 			pause_for(at == WARM ? set->warm : set->time);
@@ -168,9 +178,11 @@ static void many(outcome *o) {
 			if (playing->figures)
 				playing->figures();
 		}
+		await_threads();
+		atomic_store(&stop, 0);
 		if (at + 1 == MEASURE)
 			meter_start(o);
-		atomic_store(&stop, 0);
+		begin = now(); // behind the gate, threads that work may keep main from a CPU
 		pthread_barrier_wait(&gate);
 	}
 	wait_for_threads();
