@@ -77,9 +77,11 @@ func (g Group) Figures() []string {
 }
 
 // figureOrder are all figures that shapes look at: bytes of blocks in use, and
-// resident memory since the start; times that a reader waits for a value.
+// resident memory since the start; blocks that were refused; times that a reader
+// waits for a value.
 var figureOrder = []string{
 	"live_bytes", "after_free_bytes", "after_wait_bytes", "after_pairs_bytes", "all_freed_bytes",
+	"before_burst_bytes", "in_burst_bytes", "after_burst_bytes", "refused_count",
 	"read_median_ns", "read_p99.9_ns", "read_longest_ns",
 }
 
@@ -87,6 +89,9 @@ var figureOrder = []string{
 func FigureInWords(name string, value float64) (heading, text string) {
 	if short, ok := strings.CutSuffix(name, "_bytes"); ok {
 		return strings.ReplaceAll(short, "_", " ") + " MiB", fmt.Sprintf("%.1f", value/(1<<20))
+	}
+	if short, ok := strings.CutSuffix(name, "_count"); ok {
+		return short, fmt.Sprintf("%.0f", value)
 	}
 	short := strings.TrimSuffix(name, "_ns")
 	return strings.ReplaceAll(short, "_", " ") + " us", fmt.Sprintf("%.2f", value/1000)

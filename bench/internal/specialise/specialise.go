@@ -45,6 +45,7 @@ var constraints = []constraint{
 	{"fullHeap", "realloc", "fullLoops"},
 	{"manyHeap", "allocMany", "manyLoops"},
 	{"droppingHeap", "drop", "droppingLoops"},
+	{"boundHeap", "tryAlloc", "boundLoops"},
 }
 
 // Write writes the files for the package in dir.

@@ -14,7 +14,7 @@ func TestHarnessCost(t *testing.T) {
 		return // it is the detector's cost then
 	}
 	const runs = 60
-	at, err := openEmpty(0)
+	at, err := openEmpty(Shape{})
 	if err != nil {
 		t.Fatal(err)
 	}

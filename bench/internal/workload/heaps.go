@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"unsafe"
@@ -46,6 +47,14 @@ func (h vcpuHeap) allocMany(blocks [][]byte, n int) {
 }
 
 func (h vcpuHeap) freeMany(blocks [][]byte) { h.allocator.FreeBatch(blocks) }
+
+func (h vcpuHeap) tryAlloc(n int) []byte {
+	b, err := h.allocator.AllocUninit(n)
+	if err != nil && !errors.Is(err, alloc.ErrLimit) {
+		panic(err)
+	}
+	return b
+}
 
 // zeroedHeap is this project's allocator with the contents cleared.
 type zeroedHeap struct{ allocator *alloc.Allocator }
@@ -199,3 +208,5 @@ func (h emptyHeap) allocMany(blocks [][]byte, n int) {
 func (emptyHeap) freeMany([][]byte) {}
 
 func (emptyHeap) drop() {}
+
+func (h emptyHeap) tryAlloc(n int) []byte { return h.alloc(n) }

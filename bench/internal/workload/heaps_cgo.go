@@ -39,9 +39,9 @@ func (h mallocatorHeap) realloc(b []byte, n int) []byte { return h.allocator.Rea
 func init() {
 	cgoPeers = []Peer{
 		{Name: "cgo", offHeap: true, About: "malloc and free of the C library through cgo",
-			open: func(int) (opened, error) { return opened{cgoHeap{}, nothing}, nil }},
+			open: func(Shape) (opened, error) { return opened{cgoHeap{}, nothing}, nil }},
 		{Name: "arrow-c", offHeap: true, About: "Apache Arrow's allocator on malloc, through cgo; contents cleared",
-			open: func(int) (opened, error) {
+			open: func(Shape) (opened, error) {
 				return opened{mallocatorHeap{mallocator.NewMallocator()}, nothing}, nil
 			}},
 	}

@@ -76,13 +76,15 @@ func (h grpcHeap) alloc(n int) []byte {
 
 func (h grpcHeap) free([]byte) { h.held.pool.Put(h.held.buffer) }
 
-func openArrow(int) (opened, error) { return opened{arrowHeap{memory.NewGoAllocator()}, nothing}, nil }
+func openArrow(Shape) (opened, error) {
+	return opened{arrowHeap{memory.NewGoAllocator()}, nothing}, nil
+}
 
-func openMcache(int) (opened, error) { return opened{mcacheHeap{}, nothing}, nil }
+func openMcache(Shape) (opened, error) { return opened{mcacheHeap{}, nothing}, nil }
 
-func openRistretto(int) (opened, error) { return opened{ristrettoHeap{}, nothing}, nil }
+func openRistretto(Shape) (opened, error) { return opened{ristrettoHeap{}, nothing}, nil }
 
-func openArena(int) (opened, error) {
+func openArena(Shape) (opened, error) {
 	const first = 1 << 20 // bytes of the first chunk
 	arena := z.NewAllocator(first, "bench")
 	return opened{arenaHeap{arena}, func(bool) error {
@@ -91,6 +93,6 @@ func openArena(int) (opened, error) {
 	}}, nil
 }
 
-func openGRPC(int) (opened, error) {
+func openGRPC(Shape) (opened, error) {
 	return opened{grpcHeap{&grpcHeld{pool: mem.DefaultBufferPool()}}, nothing}, nil
 }

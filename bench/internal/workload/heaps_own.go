@@ -40,8 +40,8 @@ func bytesOf[T any](object *T, err error) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(object)), unsafe.Sizeof(*object))
 }
 
-func openCache(block int) (opened, error) {
-	switch block {
+func openCache(shape Shape) (opened, error) {
+	switch shape.Block {
 	case 16:
 		return openCacheOf(func(c *alloc.Cache[[16]byte]) loops { return cacheHeap16{c} })
 	case 64:
@@ -55,7 +55,7 @@ func openCache(block int) (opened, error) {
 	case 256 << 10:
 		return openCacheOf(func(c *alloc.Cache[[256 << 10]byte]) loops { return cacheHeap256K{c} })
 	}
-	return opened{}, fmt.Errorf("there is no cache of objects of %d bytes", block)
+	return opened{}, fmt.Errorf("there is no cache of objects of %d bytes", shape.Block)
 }
 
 func openCacheOf[T any](heapOf func(*alloc.Cache[T]) loops) (opened, error) {
@@ -85,7 +85,7 @@ func (regionHeap) free([]byte) {}
 
 func (h regionHeap) drop() { h.region.Reset() }
 
-func openRegion(int) (opened, error) {
+func openRegion(Shape) (opened, error) {
 	allocator, err := alloc.New(alloc.Options{Name: "bench"})
 	if err != nil {
 		return opened{}, err

@@ -28,7 +28,7 @@ func TestHeapsGiveWhatIsAsked(t *testing.T) {
 // holdSome allocates some blocks at once, all by itself and cleared, and lets
 // one of them grow.
 func holdSome(t *testing.T, peer Peer, size, count int) {
-	at, err := peer.open(size)
+	at, err := peer.open(Shape{Block: size})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,3 +33,12 @@ func (h ledgerHeap) realloc(b []byte, n int) []byte {
 	h.ledger.allocatedBytes.Add(int64(n - len(b)))
 	return h.ledger.inner.(fullHeap).realloc(b, n)
 }
+
+func (h ledgerHeap) tryAlloc(n int) []byte {
+	b := h.ledger.inner.(boundHeap).tryAlloc(n)
+	if b != nil {
+		h.ledger.allocated.Add(1)
+		h.ledger.allocatedBytes.Add(int64(n))
+	}
+	return b
+}

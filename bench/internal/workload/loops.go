@@ -35,6 +35,12 @@ type droppingHeap interface {
 	drop()
 }
 
+// boundHeap can refuse a block, with nil.
+type boundHeap interface {
+	heap
+	tryAlloc(n int) []byte
+}
+
 // pair allocates a block, writes its first byte and frees it, count times.
 func pair[H heap](h H, size, count int) {
 	for i := range count {
@@ -259,5 +265,39 @@ func drain[H heap](h H, slots [][]byte) {
 			h.free(b)
 			slots[i] = nil
 		}
+	}
+}
+
+// feast takes and writes blocks up to what the glutton wants, and gives half of
+// them up when it is refused one. It returns how many of count were served.
+func feast[H boundHeap](h H, g *glutton, count int) int {
+	served := 0
+	for range count {
+		b := h.tryAlloc(g.size())
+		if b == nil {
+			g.refused++
+			forgo(h, g, (g.count+1)/2)
+			continue
+		}
+		clear(b)
+		served++
+		g.slots[g.head%gluttonSlots] = b
+		g.head++
+		g.count++
+		for g.held += len(b); g.held > g.wanted || g.count == gluttonSlots; {
+			forgo(h, g, 1)
+		}
+	}
+	return served
+}
+
+// forgo frees the oldest blocks.
+func forgo[H boundHeap](h H, g *glutton, blocks int) {
+	for ; blocks > 0; blocks-- {
+		slot := &g.slots[(g.head-g.count)%gluttonSlots]
+		g.held -= len(*slot)
+		h.free(*slot)
+		*slot = nil
+		g.count--
 	}
 }

@@ -36,7 +36,7 @@ func Measure(request Request) (result.Sample, error) {
 	}
 	settle()
 	startBytes, _ := residentBytes()
-	at, err := peer.open(shape.Block)
+	at, err := peer.open(shape)
 	if err != nil {
 		return result.Sample{}, fmt.Errorf("peer %s: %w", peer.Name, err)
 	}

@@ -18,12 +18,13 @@ const (
 type Peer struct {
 	Name        string
 	About       string
-	Default     bool                            // part of a run that names no peers
-	Environment []string                        // of the child process, added to what it inherits
-	Lacks       Ability                         // what the peer cannot do
-	offHeap     bool                            // blocks lie outside of the Go heap
-	blocks      []int                           // lengths of blocks that there are alone; nil: all
-	open        func(block int) (opened, error) // block: of the shape
+	Default     bool                        // part of a run that names no peers
+	Environment []string                    // of the child process, added to what it inherits
+	Lacks       Ability                     // what the peer cannot do
+	offHeap     bool                        // blocks lie outside of the Go heap
+	bounded     bool                        // refuses what is beyond the shape's Limit
+	blocks      []int                       // lengths of blocks that there are alone; nil: all
+	open        func(Shape) (opened, error) // for the shape's Block and Limit
 }
 
 // opened is a peer at work. close is called after all blocks were freed; leaks
@@ -40,13 +41,13 @@ var cgoPeers []Peer
 // Peers is the table of all peers in Go, in the order of reports.
 func Peers() []Peer {
 	peers := []Peer{
-		{Name: Ours, offHeap: true, Default: true, open: openOurs,
+		{Name: Ours, offHeap: true, bounded: true, Default: true, open: openOurs,
 			About: "this allocator, AllocUninit and Free, in the highest mode of this machine"},
 		{Name: "vcpualloc-zeroed", offHeap: true, open: openZeroed,
 			About: "this allocator, Alloc and Free: contents cleared"},
-		{Name: "vcpualloc-cpu_id", offHeap: true, open: openOurs, Environment: []string{"VCPUALLOC_MODE=cpu_id"},
+		{Name: "vcpualloc-cpu_id", offHeap: true, bounded: true, open: openOurs, Environment: []string{"VCPUALLOC_MODE=cpu_id"},
 			About: "this allocator, kept to the kernel's CPU numbers"},
-		{Name: "vcpualloc-assigned", offHeap: true, open: openOurs, Environment: []string{"VCPUALLOC_MODE=assigned"},
+		{Name: "vcpualloc-assigned", offHeap: true, bounded: true, open: openOurs, Environment: []string{"VCPUALLOC_MODE=assigned"},
 			About: "this allocator, kept from using rseq"},
 		{Name: "vcpualloc-cache", open: openCache, Lacks: Grow, blocks: pairSizes,
 			About: "this allocator's Cache of one type, Get and Put"},
@@ -71,13 +72,13 @@ func Peers() []Peer {
 		{Name: "grpc", open: openGRPC, Lacks: Grow | Hold | Share,
 			About: "gRPC's default buffer pool; pairs only"},
 	}
-	return append(append(peers, cgoPeers...), Peer{Name: Empty, Default: true, open: openEmpty,
+	return append(append(peers, cgoPeers...), Peer{Name: Empty, Default: true, bounded: true, open: openEmpty,
 		About: "the same bytes over and over: what the harness itself costs"})
 }
 
 // Serves reports whether the peer can do the shape.
 func (p Peer) Serves(s Shape) bool {
-	return s.Needs&p.Lacks == 0 && (p.blocks == nil || slices.Contains(p.blocks, s.Block))
+	return s.Needs&p.Lacks == 0 && (p.bounded || s.Needs&Bound == 0) && (p.blocks == nil || slices.Contains(p.blocks, s.Block))
 }
 
 // PeerByName returns the peer of that name.
@@ -90,15 +91,15 @@ func PeerByName(name string) (Peer, error) {
 	return Peer{}, fmt.Errorf("no peer %q: `bench list` shows what there is", name)
 }
 
-func openOurs(int) (opened, error) {
-	allocator, err := alloc.New(alloc.Options{Name: "bench"})
+func openOurs(shape Shape) (opened, error) {
+	allocator, err := alloc.New(alloc.Options{Name: "bench", Limit: shape.Limit})
 	if err != nil {
 		return opened{}, err
 	}
 	return opened{vcpuHeap{allocator}, closer(allocator)}, nil
 }
 
-func openZeroed(int) (opened, error) {
+func openZeroed(Shape) (opened, error) {
 	allocator, err := alloc.New(alloc.Options{Name: "bench"})
 	if err != nil {
 		return opened{}, err
@@ -116,9 +117,9 @@ func closer(allocator *alloc.Allocator) func(leaks bool) error {
 	}
 }
 
-func openMake(int) (opened, error) { return opened{makeHeap{}, nothing}, nil }
+func openMake(Shape) (opened, error) { return opened{makeHeap{}, nothing}, nil }
 
-func openPool(int) (opened, error) {
+func openPool(Shape) (opened, error) {
 	pools, err := newClassPools()
 	return opened{poolHeap{pools}, nothing}, err
 }
@@ -128,7 +129,7 @@ func openPool(int) (opened, error) {
 // with each free of a pair, and need a thousand times as long: a busy program
 // has blocks of all sizes in use. A class that has a mapping for each block, of
 // 32 KiB and more, gains nothing by it.
-func openModernc(int) (opened, error) {
+func openModernc(Shape) (opened, error) {
 	locked := &lockedModernc{}
 	for size := 1; size <= maxBlock; size *= 2 {
 		if _, err := locked.allocator.Malloc(size); err != nil {
@@ -138,7 +139,7 @@ func openModernc(int) (opened, error) {
 	return opened{moderncHeap{locked}, func(bool) error { return locked.allocator.Close() }}, nil
 }
 
-func openEmpty(int) (opened, error) {
+func openEmpty(Shape) (opened, error) {
 	return opened{emptyHeap{house: new(emptyHouse)}, nothing}, nil
 }
 

@@ -160,7 +160,7 @@ func (h pinnedHeap) realloc(b []byte, n int) []byte {
 	return to
 }
 
-func openPinned(int) (opened, error) {
+func openPinned(Shape) (opened, error) {
 	pools, err := newPinnedPools()
 	return opened{pinnedHeap{pools}, nothing}, err
 }

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type Shape struct {
 
 	// Block is the length of every block in bytes, 0 where they differ.
 	Block int
+
+	// Limit is how many bytes the peer may take from the system, 0 for any number.
+	Limit int64
 
 	// Needs is what a peer must be able to do besides allocating and freeing.
 	Needs Ability
@@ -42,6 +46,7 @@ const (
 	Hold                      // have more than one block at a time
 	Share                     // serve more than one goroutine at a time
 	Free                      // free a block alone
+	Bound                     // say no where there is no memory
 )
 
 // touching is the limit where the work is writing and reading the blocks, or
@@ -55,8 +60,7 @@ const (
 
 // Shapes is the table of all shapes, in the order of reports.
 func Shapes() []Shape {
-	shapes := append(micro(), livings()...)
-	shapes = append(shapes, classics()...)
+	shapes := slices.Concat(micro(), livings(), bounds(), classics())
 	for i := range shapes {
 		if shapes[i].Name != "drop" {
 			shapes[i].Needs |= Free
@@ -145,9 +149,29 @@ func livings() []Shape {
 	shapes = append(shapes, Shape{Name: "values-10m", Block: valueSize, Needs: Hold | Share, GoOnly: true, build: valueTable,
 		Warm: 500 * time.Millisecond, Time: 4 * time.Second, HarnessLimit: touching,
 		About: "a table of 10 million values of 128 B: one goroutine replaces random ones, another reads; time per replacement"})
-	return append(shapes, Shape{Name: "fragmentation", Needs: Hold, build: fragmentation,
-		Warm: time.Millisecond, Time: 4 * time.Second, HarnessLimit: touching,
-		About: "1 GiB of 16 to 2048 B written, 90 % freed at random, a wait, the rest freed, a wait; time of the first two"})
+	return shapes
+}
+
+// bounds are the shapes about memory that comes back and limits that hold.
+func bounds() []Shape {
+	shapes := []Shape{
+		{Name: "fragmentation", Needs: Hold, build: fragmentation, Warm: time.Millisecond,
+			About: "1 GiB of 16 to 2048 B written, 90 % freed at random, a wait, the rest freed, a wait; time of the first two"},
+		{Name: "burst", Needs: Hold | Share, build: burst, Warm: time.Millisecond,
+			About: "beside 48 MiB in use, 1000 fresh goroutines fill 128 KiB each, free them and end; then a wait"},
+	}
+	const limit = 256 << 20
+	for _, bound := range []struct {
+		name, about string
+		limit       int64
+	}{{"unlimited", "no limit", 0}, {"limited", "a limit of 256 MiB", limit}} {
+		shapes = append(shapes, Shape{Name: bound.name, Limit: bound.limit, Needs: Hold | Share | Bound, build: gluttons, Warm: time.Second,
+			About: "64 goroutines that want 16 MiB each of blocks of 16 B to 32 KiB, written, and give half up when refused: " + bound.about})
+	}
+	for i := range shapes {
+		shapes[i].Time, shapes[i].HarnessLimit = 4*time.Second, touching
+	}
+	return shapes
 }
 
 // classics are the published benchmarks.
@@ -155,9 +179,9 @@ func classics() []Shape {
 	shapes := []Shape{
 		{Name: "larson", build: larson, HarnessLimit: 5,
 			About: "as live, 8 to 999 B among 5000, filled by another goroutine, slots inherited by fresh goroutines"},
-		{Name: "xmalloc-64", build: xmalloc([]int{64}), HarnessLimit: 20,
+		{Name: "xmalloc-64", build: xmalloc([]int{64}), HarnessLimit: 25,
 			About: "two producers of batches of 4096 blocks of 64 B, two consumers that free them"},
-		{Name: "xmalloc-mixed", build: xmalloc(xmallocSizes), HarnessLimit: 20,
+		{Name: "xmalloc-mixed", build: xmalloc(xmallocSizes), HarnessLimit: 25,
 			About: "as xmalloc-64, with sizes of 8 to 2048 B"},
 		{Name: "glibc-thread", build: glibcThread, HarnessLimit: touching,
 			About: "a goroutine per CPU replaces random ones of 1024 blocks, 4 B to 32 KiB, mostly small, all bytes written"},
@@ -169,7 +193,7 @@ func classics() []Shape {
 			About: "one goroutine, a stack of up to 400 blocks of 8 to 300 B, a hundredth up to 9 KiB, up and down at random"},
 		{Name: "sh6", build: sh6, HarnessLimit: 10,
 			About: "4 goroutines fill arrays of 2500 with blocks of 1 to 709 B; a fifth is kept from one pass to the next"},
-		{Name: "sh8", build: sh8, HarnessLimit: 8,
+		{Name: "sh8", build: sh8, HarnessLimit: 10,
 			About: "4 goroutines fill arrays of 250000, mostly with 8 to 48 B, and free what a fifth allocates"},
 		{Name: "cache-scratch-1", build: scratchPad(1, true), Parallel: true, HarnessLimit: touching,
 			About: "a goroutine frees a byte that main allocated, then writes 2 million times to a byte of its own"},

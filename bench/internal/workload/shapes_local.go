@@ -3,7 +3,6 @@ package workload
 import (
 	"runtime"
 	"sync"
-	"time"
 )
 
 // The shapes whose blocks are freed by the goroutine that allocated them.
@@ -195,53 +194,4 @@ func larson(s scene) plan {
 		}
 	}
 	return plan{workers: workers}
-}
-
-// fragmentation fills memory, frees nine tenths of it at random, and looks at
-// what stays resident. Its one step is its work; the volume is that of the
-// measured time.
-func fragmentation(s scene) plan {
-	const volume, low, high, kept, pairs = 1 << 30, 16, 2048, 10, 1000
-	total := s.portion(volume, s.time)
-	wait := time.Duration(float64(2*time.Second) * min(1, s.time.Seconds()/s.own.Seconds()))
-	slots := make([][]byte, total/((low+high)/2)*9/8+64)
-	clear(slots)
-	random := newRandom(s.seed, 0)
-	figures := map[string]float64{}
-	start, _ := residentBytes()
-	look := func(name string) {
-		now, _ := residentBytes()
-		figures[name] = float64(now - start)
-	}
-	used := 0
-	step := func() int {
-		for bytes := 0; bytes < total && used < len(slots); used++ {
-			size := random.between(low, high)
-			s.writeWhole(slots, used, size)
-			bytes += size
-		}
-		live := 0
-		for i := range used {
-			if random.below(kept) != 0 {
-				s.free(slots[i])
-				slots[i] = nil
-			} else {
-				live += len(slots[i])
-			}
-		}
-		figures["live_bytes"] = float64(live)
-		look("after_free_bytes")
-		return used
-	}
-	return plan{workers: []worker{{step: step, quota: 1}}, fixed: true, cold: true, figures: func() map[string]float64 {
-		time.Sleep(wait)
-		look("after_wait_bytes")
-		s.pair(64, pairs)
-		look("after_pairs_bytes")
-		s.drain(slots[:used])
-		time.Sleep(wait)
-		s.pair(64, pairs)
-		look("all_freed_bytes")
-		return figures
-	}}
 }

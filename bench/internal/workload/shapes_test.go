@@ -22,7 +22,7 @@ func TestEveryShapeWithEveryPeer(t *testing.T) {
 				continue // a mode is chosen once in a process: main_test.go has the others
 			}
 			t.Run(shape.Name+"/"+peer.Name, func(t *testing.T) {
-				at, err := peer.open(shape.Block)
+				at, err := peer.open(shape)
 				if err != nil {
 					t.Fatal(err)
 				}

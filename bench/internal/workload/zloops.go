@@ -8114,3 +8114,74 @@ func (h regionHeap) scratch(count, size int) {
 	}
 	h.drop()
 }
+
+// boundLoops is what a shape calls: the loops of one boundHeap.
+type boundLoops interface {
+	boundHeap
+	feast(g *glutton, count int) int
+	forgo(g *glutton, blocks int)
+}
+
+func (h vcpuHeap) feast(g *glutton, count int) int {
+	served := 0
+	for range count {
+		b := h.tryAlloc(g.size())
+		if b == nil {
+			g.refused++
+			h.forgo(g, (g.count+1)/2)
+			continue
+		}
+		clear(b)
+		served++
+		g.slots[g.head%gluttonSlots] = b
+		g.head++
+		g.count++
+		for g.held += len(b); g.held > g.wanted || g.count == gluttonSlots; {
+			h.forgo(g, 1)
+		}
+	}
+	return served
+}
+
+func (h vcpuHeap) forgo(g *glutton, blocks int) {
+	for ; blocks > 0; blocks-- {
+		slot := &g.slots[(g.head-g.count)%gluttonSlots]
+		g.held -= len(*slot)
+		h.free(*slot)
+		*slot = nil
+		g.count--
+	}
+}
+
+func (h emptyHeap) feast(g *glutton, count int) int {
+	h = h.enter()
+	served := 0
+	for range count {
+		b := h.tryAlloc(g.size())
+		if b == nil {
+			g.refused++
+			h.forgo(g, (g.count+1)/2)
+			continue
+		}
+		clear(b)
+		served++
+		g.slots[g.head%gluttonSlots] = b
+		g.head++
+		g.count++
+		for g.held += len(b); g.held > g.wanted || g.count == gluttonSlots; {
+			h.forgo(g, 1)
+		}
+	}
+	return served
+}
+
+func (h emptyHeap) forgo(g *glutton, blocks int) {
+	h = h.enter()
+	for ; blocks > 0; blocks-- {
+		slot := &g.slots[(g.head-g.count)%gluttonSlots]
+		g.held -= len(*slot)
+		h.free(*slot)
+		*slot = nil
+		g.count--
+	}
+}

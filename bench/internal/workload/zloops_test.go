@@ -437,3 +437,34 @@ func (h ledgerHeap) growth(low, high int, whole bool) {
 	}
 	h.free(b)
 }
+
+func (h ledgerHeap) feast(g *glutton, count int) int {
+	served := 0
+	for range count {
+		b := h.tryAlloc(g.size())
+		if b == nil {
+			g.refused++
+			h.forgo(g, (g.count+1)/2)
+			continue
+		}
+		clear(b)
+		served++
+		g.slots[g.head%gluttonSlots] = b
+		g.head++
+		g.count++
+		for g.held += len(b); g.held > g.wanted || g.count == gluttonSlots; {
+			h.forgo(g, 1)
+		}
+	}
+	return served
+}
+
+func (h ledgerHeap) forgo(g *glutton, blocks int) {
+	for ; blocks > 0; blocks-- {
+		slot := &g.slots[(g.head-g.count)%gluttonSlots]
+		g.held -= len(*slot)
+		h.free(*slot)
+		*slot = nil
+		g.count--
+	}
+}

@@ -118,6 +118,7 @@ typedef struct {
 	worker *workers;
 	int count;
 	void (*wake)(void);
+	void (*ready)(void); // when all threads are there, before the warm-up
 	int fixed, cold;
 	void (*figures)(void);
 } plan;
@@ -136,7 +137,7 @@ typedef struct {
 	int parallel; // time per operation is that of one CPU
 } shape;
 
-extern const shape shapes_micro[], shapes_living[], shapes_classic[];
+extern const shape shapes_micro[], shapes_living[], shapes_bounds[], shapes_classic[];
 extern atomic_bool stop;
 extern atomic_long damage; // words found changed
 
@@ -149,6 +150,8 @@ long portion(const scene *, double quota, double seconds);
 void *own_memory(size_t bytes);
 plan plan_of(int workers, long (*step)(worker *));
 void resident_bytes(long *now, long *peak);
+long data_bytes(void); // writable memory, VmData
+void pause_for(double seconds);
 void add_figure(const char *name, double value);
 void fail(const char *words);
 

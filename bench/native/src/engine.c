@@ -114,7 +114,7 @@ static void *live(void *of) {
 	return NULL;
 }
 
-static void pause_for(double seconds) {
+void pause_for(double seconds) {
 	struct timespec t = {(time_t)seconds, (long)((seconds - (time_t)seconds) * 1e9)};
 	while (nanosleep(&t, &t))
 		;
@@ -179,6 +179,8 @@ static void many(outcome *o) {
 				playing->figures();
 		}
 		await_threads();
+		if (at == PREPARE && playing->ready)
+			playing->ready();
 		atomic_store(&stop, 0);
 		if (at + 1 == MEASURE)
 			meter_start(o);

@@ -3,7 +3,6 @@
 #include "bench.h"
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 enum { RING = 1024, SPINS = 200 };
 
@@ -336,89 +335,9 @@ static plan xmalloc(scene *s) {
 	return p;
 }
 
-static struct {
-	unsigned char **slots;
-	int *sizes;
-	long volume, used, room, start;
-	double wait;
-	rnd random;
-} frag;
-
-static void look(const char *name) {
-	long now, peak;
-	resident_bytes(&now, &peak);
-	add_figure(name, now - frag.start);
-}
-
-static long fragment_step(worker *w) {
-	(void)w;
-	for (long bytes = 0; bytes < frag.volume && frag.used < frag.room; frag.used++) {
-		int size = rnd_between(&frag.random, 16, 2048);
-		frag.slots[frag.used] = block_alloc(size);
-		frag.sizes[frag.used] = size;
-		memset(frag.slots[frag.used], 0, size);
-		bytes += size;
-	}
-	double live = 0;
-	for (long i = 0; i < frag.used; i++) {
-		if (rnd_below(&frag.random, 10) != 0) {
-			block_free(frag.slots[i]);
-			frag.slots[i] = NULL;
-		} else {
-			live += frag.sizes[i];
-		}
-	}
-	add_figure("live_bytes", live);
-	look("after_free_bytes");
-	return frag.used;
-}
-
-static void wait_then_pairs(const char *before) {
-	struct timespec t = {(time_t)frag.wait, (long)((frag.wait - (time_t)frag.wait) * 1e9)};
-	while (nanosleep(&t, &t))
-		;
-	if (before)
-		look(before);
-	for (int i = 0; i < 1000; i++) {
-		unsigned char *b = block_alloc(64);
-		b[0] = 1;
-		block_free(b);
-	}
-}
-
-static void fragment_figures(void) {
-	wait_then_pairs("after_wait_bytes");
-	look("after_pairs_bytes");
-	for (long i = 0; i < frag.used; i++)
-		if (frag.slots[i])
-			block_free(frag.slots[i]);
-	wait_then_pairs(NULL);
-	look("all_freed_bytes");
-}
-
-static plan fragmentation(scene *s) {
-	long peak;
-	frag.volume = portion(s, 1 << 30, s->time);
-	frag.wait = 2.0 * (s->time < s->own ? s->time / s->own : 1);
-	frag.room = frag.volume / ((16 + 2048) / 2) * 9 / 8 + 64;
-	frag.slots = own_memory(frag.room * sizeof *frag.slots);
-	frag.sizes = own_memory(frag.room * sizeof *frag.sizes);
-	// As resident as they will be, so that they are not in the figures.
-	memset(frag.slots, 1, frag.room * sizeof *frag.slots);
-	memset(frag.sizes, 1, frag.room * sizeof *frag.sizes);
-	frag.random = rnd_new(s->seed, 0);
-	resident_bytes(&frag.start, &peak);
-	plan p = plan_of(1, fragment_step);
-	p.workers->quota = 1;
-	p.fixed = p.cold = 1;
-	p.figures = fragment_figures;
-	return p;
-}
-
 const shape shapes_living[] = {
 	{"producer-consumer", ringed, 0, 0},
 	{"live-64x1000", live, 64 * 10000 + 1000, 0}, {"live-1000x100", live, 1000 * 10000 + 100, 0},
-	{"fragmentation", fragmentation, 0, 0},
 	{"cfrac", cfrac, 0, 0}, {"espresso", espresso, 0, 0},
 	{"larson", larson, 0, 0}, {"xmalloc-64", xmalloc, 0, 0}, {"xmalloc-mixed", xmalloc, 1, 0},
 	{NULL, NULL, 0, 0},

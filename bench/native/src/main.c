@@ -14,7 +14,7 @@
 #error "give -DVERSION=n"
 #endif
 
-static const shape *const tables[] = {shapes_micro, shapes_living, shapes_classic, NULL};
+static const shape *const tables[] = {shapes_micro, shapes_living, shapes_bounds, shapes_classic, NULL};
 
 static const shape *find(const char *name) {
 	for (const shape *const *table = tables; *table; table++)
@@ -29,14 +29,24 @@ static long field(const char *text, const char *name) {
 	return at ? strtol(at + strlen(name), NULL, 10) << 10 : 0;
 }
 
-// resident_bytes reads VmRSS and VmHWM without the help of the allocator.
-void resident_bytes(long *now, long *peak) {
-	char text[4096];
+// read_status reads what /proc says of the process, without the help of the allocator.
+static void read_status(char text[4096]) {
 	int file = open("/proc/self/status", O_RDONLY);
-	ssize_t n = file < 0 ? 0 : read(file, text, sizeof text - 1);
+	ssize_t n = file < 0 ? 0 : read(file, text, 4095);
 	if (file >= 0)
 		close(file);
 	text[n > 0 ? n : 0] = 0;
+}
+
+long data_bytes(void) {
+	char text[4096];
+	read_status(text);
+	return field(text, "VmData:");
+}
+
+void resident_bytes(long *now, long *peak) {
+	char text[4096];
+	read_status(text);
 	*now = field(text, "VmRSS:");
 	*peak = field(text, "VmHWM:");
 }
