@@ -18,14 +18,16 @@ import (
 
 // console is what was seen on a guest's console.
 type console struct {
-	mode      *plan.Mode   // of the first job that printed one
-	result    *plan.Result // only if its line was the last
-	troubles  []string     // lines in which the kernel says that it is broken
-	malformed []string     // lines for the runner that it could not read
-	notes     []string     // figures that jobs want to be seen
-	ended     string       // the job that ended last
+	mode      *plan.Mode       // of the first job that printed one
+	result    *plan.Result     // only if its line was the last
+	troubles  []string         // lines in which the kernel says that it is broken
+	malformed []string         // lines for the runner that it could not read
+	notes     []string         // figures that jobs want to be seen
+	jobs      []plan.JobResult // in the order of their ends
 	figures   figures
-	faults    faults
+	// corruption is the first line in which the kernel says that its memory is spoilt.
+	corruption string
+	faults     faults
 }
 
 // kernelTroubles mark a line in which the kernel reports a fault of its own.
@@ -98,19 +100,21 @@ func (c *console) line(line string, job func(plan.JobResult)) {
 		}
 	case read(plan.JobPrefix, &one):
 		c.faults.end(one)
-		c.ended = one.Name
+		c.jobs = append(c.jobs, one)
 		job(one)
 	case read(plan.NotePrefix, &note):
 		c.notes = append(c.notes, note)
 	case read(plan.ResultPrefix, &result):
 		c.result = &result
 	}
-	for _, mark := range kernelTroubles {
-		// At the end the kernel says all of it once more.
-		if strings.Contains(line, mark) && !slices.Contains(c.troubles, line) {
-			c.troubles = append(c.troubles, line)
-			break
-		}
+	corrupt := corruptionReport.MatchString(line)
+	if corrupt && c.corruption == "" {
+		c.corruption = line
+	}
+	trouble := corrupt || slices.ContainsFunc(kernelTroubles, func(mark string) bool { return strings.Contains(line, mark) })
+	// At the end the kernel says all of it once more.
+	if trouble && !slices.Contains(c.troubles, line) {
+		c.troubles = append(c.troubles, line)
 	}
 }
 
@@ -128,37 +132,57 @@ func (r *runner) runRow(ctx context.Context, row Row) (result outcome) {
 		result.surprises = []string{err.Error()}
 		return result
 	}
-	initramfs, jobs, err := r.prepare(ctx, row)
+	jobs, err := r.builder.pack(ctx, r.jobs, row, r.seconds)
 	if err != nil {
 		result.surprises = []string{err.Error()}
 		return result
 	}
-	log, err := os.Create(r.logName(row))
+	began = time.Now()
+	trial := newTrial(row, names(jobs))
+	for again := names(jobs); len(again) > 0; {
+		log := r.logName(row, len(trial.losses))
+		result.logs = append(result.logs, log)
+		if again, err = r.runGuest(ctx, trial, image, log, named(jobs, again)); err != nil {
+			result.surprises = []string{err.Error()}
+			return result
+		}
+	}
+	result.console, result.status, result.losses, result.surprises = trial.console, trial.status, trial.losses, trial.surprises
+	return result
+}
+
+// runGuest boots one guest with the jobs and names those that need another one.
+func (r *runner) runGuest(ctx context.Context, trial *trial, image, logName string, jobs []packed) (again []string, err error) {
+	row := trial.row
+	initramfs, err := r.prepare(ctx, row, jobs)
 	if err != nil {
-		result.surprises = []string{err.Error()}
-		return result
+		return nil, err
+	}
+	log, err := os.Create(logName)
+	if err != nil {
+		return nil, err
 	}
 	defer log.Close()
-	result.log = log.Name()
 	r.progress("%s: booting", row.Name)
-	began = time.Now()
 	limited, stop := context.WithTimeout(ctx, r.timeout)
 	defer stop()
 	command := r.emulator.command(limited, row, image, initramfs, r.memory, r.niceness)
 	seen, status, err := boot(command, log, func(job plan.JobResult) {
 		r.progress("%s: %s %s", row.Name, job.Name, describe(job))
 	})
-	result.console, result.status = seen, status
+	late := ""
 	switch {
 	case ctx.Err() != nil:
-		result.surprises = []string{"interrupted"}
-		return result
+		return nil, errors.New("interrupted")
 	case limited.Err() != nil:
-		result.surprises = []string{fmt.Sprintf("not done after %v", r.timeout)}
+		late = fmt.Sprintf("not done after %v", r.timeout)
 	case err != nil:
-		result.surprises = []string{err.Error()}
-		return result
+		return nil, err
 	}
-	result.surprises = append(result.surprises, judge(row, seen, status, len(jobs))...)
-	return result
+	lost := len(trial.losses)
+	again = trial.take(names(jobs), seen, status, late)
+	for _, one := range trial.losses[lost:] {
+		r.progress("%s: %s", row.Name, one.tell(row))
+	}
+	return again, nil
 }

@@ -55,6 +55,14 @@
 // is a surprise: it is printed, the log is kept, and the exit status is 1.
 // Nothing is tried twice. A boot that fails one time in fifty is a finding.
 //
+// There is one exception (trial.go). Some kernels spoil their own memory, which no
+// program should be able to bring about; the column "unsound" of rows.txt names them.
+// A guest of such a row is lost if its kernel reports that: a pass in it counts, but
+// what failed in it, or had not run, runs again in a fresh guest, and a job that is
+// lost with four is a surprise. The table says how many guests were lost, and to
+// which report. A job that fails in a guest without a report has failed, and a report
+// in a sound row is a surprise.
+//
 // # What a green run does not prove
 //
 // The emulator hardly ever interrupts straight-line code, so short sections are

@@ -41,7 +41,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		t.Errorf("surprises are %s", surprises)
 	}
 	var out strings.Builder
-	report(&out, []outcome{{row: testRow, console: seen, surprises: []string{surprises}, log: "r.log"}})
+	report(&out, []outcome{{row: testRow, console: seen, surprises: []string{surprises}, logs: []string{"r.log"}}})
 	for _, want := range []string{"r.log", "-row r 'bad'", "--- FAIL: TestX/y"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())

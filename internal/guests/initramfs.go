@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/vcpualloc/vcpualloc/internal/guests/plan"
 )
@@ -18,6 +19,25 @@ type packed struct {
 	plan.Job
 	binary   string // on this machine
 	testdata string // folder on this machine; empty if there is none
+}
+
+// names returns the jobs' names, which are those of the plan.
+func names(jobs []packed) (all []string) {
+	for _, job := range jobs {
+		all = append(all, job.Name)
+	}
+	return all
+}
+
+// named returns the jobs that have one of the names, after the first of all, which
+// tells the mode.
+func named(jobs []packed, wanted []string) (some []packed) {
+	for i, job := range jobs {
+		if i == 0 || slices.Contains(wanted, job.Name) {
+			some = append(some, job)
+		}
+	}
+	return some
 }
 
 // writeInitramfs packs /init, the plan and the jobs into a file.

@@ -193,22 +193,25 @@ func (r *runner) runAll(ctx context.Context, rows []Row, parallel int) []outcome
 	return outcomes
 }
 
-// prepare builds the row's jobs and its initramfs.
-func (r *runner) prepare(ctx context.Context, row Row) (string, []packed, error) {
+// prepare packs the jobs of a guest into its initramfs.
+func (r *runner) prepare(ctx context.Context, row Row, jobs []packed) (string, error) {
 	first := jobSpec{kind: mainPackage, path: filepath.Join(r.source, "init")}
 	initBinary, err := r.builder.build(ctx, first, row.Arch)
 	if err != nil {
-		return "", nil, err
-	}
-	jobs, err := r.builder.pack(ctx, r.jobs, row, r.seconds)
-	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	name := filepath.Join(r.cache, "initramfs", row.Name+".cpio.gz")
-	return name, jobs, writeInitramfs(name, initBinary, jobs)
+	return name, writeInitramfs(name, initBinary, jobs)
 }
 
-func (r *runner) logName(row Row) string { return filepath.Join(r.cache, "logs", row.Name+".log") }
+// logName is the file for the console of a row's guest, after so many lost ones.
+func (r *runner) logName(row Row, lost int) string {
+	name := row.Name
+	if lost > 0 {
+		name += fmt.Sprintf(".%d", lost+1)
+	}
+	return filepath.Join(r.cache, "logs", name+".log")
+}
 
 // progress prints one line with the seconds since the start.
 func (r *runner) progress(format string, arguments ...any) {

@@ -17,9 +17,10 @@ type Row struct {
 	PageSize, CPUs, Nodes              int
 	Instructions                       bool // clock
 	Mode, Reason, CommandLine          string
+	Unsound                            string // the known fault by which the kernel spoils its own memory
 }
 
-const columns = 12
+const columns = 13
 
 // parseRows reads the form of rows.txt.
 func parseRows(text string) ([]Row, error) {
@@ -54,7 +55,7 @@ func parseRow(line string) (Row, error) {
 	row := Row{
 		Name: cells[0], Arch: cells[1], Kernel: cells[2], Suite: cells[3], Package: cells[4],
 		PageSize: 4096, CPUs: 2, Nodes: 1,
-		Mode: cells[9], Reason: cells[10], CommandLine: cells[11],
+		Mode: cells[9], Reason: cells[10], CommandLine: cells[11], Unsound: cells[12],
 	}
 	for i, number := range []*int{&row.PageSize, &row.CPUs, &row.Nodes} {
 		if cells[5+i] == "" {

@@ -28,13 +28,13 @@ func TestRowsOfTheTable(t *testing.T) {
 }
 
 func TestParseRow(t *testing.T) {
-	full := "a | arm64 | 7.3 | trixie | linux-*-16k | 16384 | 8 | 2 | instructions | cpu_id | why | x=1 y"
+	full := "a | arm64 | 7.3 | trixie | linux-*-16k | 16384 | 8 | 2 | instructions | cpu_id | why | x=1 y | it forgets"
 	got, err := parseRow(full)
-	want := Row{"a", "arm64", "7.3", "trixie", "linux-*-16k", 16384, 8, 2, true, "cpu_id", "why", "x=1 y"}
+	want := Row{"a", "arm64", "7.3", "trixie", "linux-*-16k", 16384, 8, 2, true, "cpu_id", "why", "x=1 y", "it forgets"}
 	if err != nil || got != want {
 		t.Errorf("parseRow(%q) = %+v, %v; want %+v", full, got, err, want)
 	}
-	short := "a|amd64|7.3|trixie|linux-*|||||mm_cid||"
+	short := "a|amd64|7.3|trixie|linux-*|||||mm_cid|||"
 	got, err = parseRow(short)
 	want = Row{Name: "a", Arch: "amd64", Kernel: "7.3", Suite: "trixie", Package: "linux-*", PageSize: 4096, CPUs: 2, Nodes: 1, Mode: "mm_cid"}
 	if err != nil || got != want {
@@ -43,23 +43,23 @@ func TestParseRow(t *testing.T) {
 }
 
 func TestParseRowsRefuses(t *testing.T) {
-	good := "a|amd64|7.3|trixie|linux-*|||||mm_cid||"
+	good := "a|amd64|7.3|trixie|linux-*|||||mm_cid|||"
 	if _, err := parseRows(good); err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"a|amd64|7.3": "3 columns instead of 12",
-		"a|riscv|7.3|trixie|linux-*|||||mm_cid||":     "riscv",
-		"a|amd64|7.3|trixie|linux-*|0||||mm_cid||":    "column 6",
-		"a|amd64|7.3|trixie|linux-*||two|||mm_cid||":  "column 7",
-		"a|amd64|7.3|trixie|linux-*||3|2||mm_cid||":   "evenly",
-		"a|amd64|7.3|trixie|linux-*||||slow|mm_cid||": "slow",
-		"a|amd64|7.3|trixie|linux-*|||||fast||":       "fast",
-		"a|amd64|7.3|trixie|linux-*|||||cpu_id||":     "reason",
-		"a|amd64|7.3|trixie|linux-*|||||mm_cid|why|":  "reason",
-		"a|amd64|7.3|trixie|linux-[|||||mm_cid||":     "pattern",
-		"|amd64|7.3|trixie|linux-*|||||mm_cid||":      "must be given",
-		good + "\n# comment\n\n" + good:               "line 4",
+		"a|amd64|7.3": "3 columns instead of 13",
+		"a|riscv|7.3|trixie|linux-*|||||mm_cid|||":     "riscv",
+		"a|amd64|7.3|trixie|linux-*|0||||mm_cid|||":    "column 6",
+		"a|amd64|7.3|trixie|linux-*||two|||mm_cid|||":  "column 7",
+		"a|amd64|7.3|trixie|linux-*||3|2||mm_cid|||":   "evenly",
+		"a|amd64|7.3|trixie|linux-*||||slow|mm_cid|||": "slow",
+		"a|amd64|7.3|trixie|linux-*|||||fast|||":       "fast",
+		"a|amd64|7.3|trixie|linux-*|||||cpu_id|||":     "reason",
+		"a|amd64|7.3|trixie|linux-*|||||mm_cid|why||":  "reason",
+		"a|amd64|7.3|trixie|linux-[|||||mm_cid|||":     "pattern",
+		"|amd64|7.3|trixie|linux-*|||||mm_cid|||":      "must be given",
+		good + "\n# comment\n\n" + good:                "line 4",
 	} {
 		if _, err := parseRows(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("parseRows(%q) gives error %v; want one with %q", text, err, want)

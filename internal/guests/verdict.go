@@ -17,7 +17,8 @@ type outcome struct {
 	console   console
 	status    int // of the emulator
 	took      time.Duration
-	log       string // empty if there was no boot
+	logs      []string // of its guests; none if there was no boot
+	losses    []loss   // guests that do not count
 	surprises []string
 }
 
@@ -26,7 +27,18 @@ func (o outcome) summary() string {
 		first, _, _ := strings.Cut(o.surprises[0], "\n")
 		return "SURPRISE: " + first
 	}
-	return fmt.Sprintf("ok, %.0f s", o.took.Seconds())
+	return fmt.Sprintf("%s, %.0f s", o.verdict(), o.took.Seconds())
+}
+
+// verdict is the last column of the table.
+func (o outcome) verdict() string {
+	switch {
+	case len(o.surprises) > 0:
+		return "SURPRISE"
+	case len(o.losses) > 0:
+		return fmt.Sprintf("ok, %d of %d guests lost to the kernel", len(o.losses), len(o.logs))
+	}
+	return "ok"
 }
 
 // judge names everything that is not as the row expects.
@@ -46,7 +58,7 @@ func judge(row Row, seen console, status, jobs int) []string {
 	}
 	surprises = append(surprises, judgeMode(row, seen.mode)...)
 	if seen.result == nil {
-		surprise("the last line of the console is not the result; the last job that ended is %q", seen.ended)
+		surprise("the last line of the console is not the result; %d jobs had ended", len(seen.jobs))
 		return surprises
 	}
 	got := seen.result
@@ -109,17 +121,18 @@ func report(out io.Writer, outcomes []outcome) int {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "row\tkernel\tpage\tcpus\tfeatures\tmode\treason\tjobs\taborts\tinstructions\tseconds\tverdict")
 	for _, one := range outcomes {
-		verdict := "ok"
 		if len(one.surprises) > 0 {
-			verdict = "SURPRISE"
 			bad++
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.0f\t%s\n", one.row.Name, strings.Join(cells(one.console), "\t"), one.took.Seconds(), verdict)
+		fmt.Fprintf(table, "%s\t%s\t%.0f\t%s\n", one.row.Name, strings.Join(cells(one.console), "\t"), one.took.Seconds(), one.verdict())
 	}
 	table.Flush()
 	for _, one := range outcomes {
 		for _, note := range one.console.notes {
 			fmt.Fprintf(out, "%s: %s\n", one.row.Name, note)
+		}
+		for _, lost := range one.losses {
+			fmt.Fprintf(out, "%s: %s\n", one.row.Name, lost.tell(one.row))
 		}
 	}
 	for i, one := range outcomes {
@@ -134,10 +147,10 @@ func report(out io.Writer, outcomes []outcome) int {
 		for _, text := range one.surprises {
 			fmt.Fprintf(out, "  - %s\n", strings.ReplaceAll(text, "\n", "\n    "))
 		}
-		if one.log == "" {
+		if len(one.logs) == 0 {
 			continue // it was not booted
 		}
-		fmt.Fprintf(out, "  log: %s\n", one.log)
+		fmt.Fprintf(out, "  log: %s\n", strings.Join(one.logs, " "))
 		for _, command := range one.again() {
 			fmt.Fprintf(out, "  alone: %s\n", command)
 		}
@@ -149,7 +162,7 @@ func report(out io.Writer, outcomes []outcome) int {
 // the same reasons.
 func sameBefore(before []outcome, one outcome) string {
 	for _, earlier := range before {
-		if one.log == "" && earlier.log == "" && slices.Equal(earlier.surprises, one.surprises) {
+		if len(one.logs) == 0 && len(earlier.logs) == 0 && slices.Equal(earlier.surprises, one.surprises) {
 			return earlier.row.Name
 		}
 	}

@@ -67,7 +67,7 @@ func TestJudgeEnds(t *testing.T) {
 	}
 	twice := "[ 8.1] Kernel panic - not syncing\n"
 	seen = follow(strings.NewReader(strings.SplitAfter(goodConsole, "GUEST-RESULT")[0]+"\n"+twice+"[ 0.0] Linux version\n"+twice), ignore)
-	if got := strings.Join(judge(testRow, seen, plan.DebugExit, 1), "\n"); strings.Count(got, "the kernel says") != 1 || !strings.Contains(got, `ended is "one"`) {
+	if got := strings.Join(judge(testRow, seen, plan.DebugExit, 1), "\n"); strings.Count(got, "the kernel says") != 1 || !strings.Contains(got, `1 jobs had ended`) {
 		t.Errorf("a panic after job one gives %q", got)
 	}
 	seen = follow(strings.NewReader(goodConsole[:len(goodConsole)-20]), ignore)
@@ -91,8 +91,8 @@ func TestBoot(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	good := outcome{row: testRow, console: follow(strings.NewReader(goodConsole), func(plan.JobResult) {}), log: "good.log"}
-	bad := outcome{row: Row{Name: "other"}, surprises: []string{"first", "second"}, log: "bad.log"}
+	good := outcome{row: testRow, console: follow(strings.NewReader(goodConsole), func(plan.JobResult) {}), logs: []string{"good.log"}}
+	bad := outcome{row: Row{Name: "other"}, surprises: []string{"first", "second"}, logs: []string{"bad.log"}}
 	var out strings.Builder
 	if got := report(&out, []outcome{good, bad}); got != 1 {
 		t.Errorf("report counts %d bad rows, want 1", got)
