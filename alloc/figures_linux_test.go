@@ -178,5 +178,10 @@ func TestLimitUnderLoad(t *testing.T) {
 		waitForUpkeep(t, g.a, before)
 		checkQuiet(t, g.a, 0)
 	}
-	t.Logf("with a limit: %.2f of the throughput without", perCPUSecond[1]/perCPUSecond[0])
+	const floor = 0.9
+	ratio := perCPUSecond[1] / perCPUSecond[0]
+	t.Logf("with a limit: %.2f of the throughput without", ratio)
+	if ratio < floor {
+		t.Errorf("with a limit there is %.2f of the throughput without, want %.2f", ratio, floor)
+	}
 }

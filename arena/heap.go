@@ -34,6 +34,7 @@ type Heap struct {
 	capacity      capacity
 	upkeep        upkeep
 	draining      sync.Mutex // reclaim, one at a time
+	rescue        rescue
 
 	machine         *machine
 	homes           homes

@@ -1,6 +1,11 @@
 package arena
 
-import "unsafe"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
 
 // worthDraining is the share of the heap that other vCPUs' magazines must hold
 // before reclaim stops them: draining costs everyone a refill, and it takes the
@@ -41,6 +46,63 @@ func (h *Heap) reclaim(want int64) {
 			h.giveObjects(uint8(class), objects)
 		})
 	}
+}
+
+// rescueShare is the part of the time that may go into making room, and rescueBurst
+// what may go into it beyond that for once. Where a limit stays full, all that is
+// free was just looked for, and to look again for each block would take most of the
+// time: then there is a refusal at once.
+const (
+	rescueShare = 10
+	rescueBurst = 50 * time.Millisecond
+)
+
+// rescue is what is done for those that were refused pages, one at a time: where a
+// limit is full, many are, and what one of them finds the others need not look for.
+type rescue struct {
+	rounds atomic.Uint64 // begun
+	mu     sync.Mutex
+
+	// Guarded by mu.
+
+	vain  int64         // pages that were refused after the last round, or 0
+	spent time.Duration // on rounds, less what was allowed for until the last one ended
+	ended time.Time     // the last round
+}
+
+// mayLook reports whether there is time for a round.
+func (r *rescue) mayLook() bool {
+	r.spent = max(0, r.spent-time.Since(r.ended)/rescueShare)
+	r.ended = time.Now()
+	return r.spent < rescueBurst
+}
+
+// insist makes room and tries again, for a caller whose try to get so many pages has
+// failed with err. seen is how many rounds had begun before that try: if one has begun
+// and ended since, and was in vain for no more pages, there is nothing to be found.
+func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) error {
+	r := &h.rescue
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rounds.Load() != seen {
+		if err = try(); err == nil || r.vain != 0 && r.vain <= pages {
+			return err
+		}
+	}
+	if !r.mayLook() {
+		return err
+	}
+	begin := time.Now()
+	r.rounds.Add(1)
+	h.makeRoom(pages)
+	if err = try(); err == nil {
+		r.vain = 0
+	} else {
+		r.vain = pages
+	}
+	r.ended = time.Now()
+	r.spent += r.ended.Sub(begin)
+	return err
 }
 
 // makeRoom is what a heap does before it refuses pages: it moves what its caches

@@ -15,10 +15,13 @@ func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 	if object := h.Magazines.Pop(int(class)); object != nil {
 		return object, nil
 	}
+	seen := h.rescue.rounds.Load()
 	object, err := h.refill(class)
 	if err != nil {
-		h.makeRoom(int64(classes[class].pages))
-		object, err = h.refill(class)
+		err = h.insist(seen, int64(classes[class].pages), err, func() (err error) {
+			object, err = h.refill(class)
+			return err
+		})
 	}
 	return object, err
 }
@@ -116,10 +119,13 @@ func (h *Heap) allocLarge(n, align int, alloc func(p *pageHeap, pages uint32) (u
 		return nil, false, fmt.Errorf("%w: %d bytes with an alignment of %d in a range of %d", ErrTooLarge, n, align, h.size)
 	}
 	pages := PagesFor(n)
+	seen := h.rescue.rounds.Load()
 	page, dirty, err := h.takeRun(uint32(pages), alloc)
 	if err != nil {
-		h.makeRoom(int64(pages))
-		page, dirty, err = h.takeRun(uint32(pages), alloc)
+		err = h.insist(seen, int64(pages), err, func() (err error) {
+			page, dirty, err = h.takeRun(uint32(pages), alloc)
+			return err
+		})
 	}
 	if err != nil {
 		return nil, false, err

@@ -67,6 +67,7 @@ var killers = map[string]killer{
 	// The floors above.
 	"arena":      {folder: "arena"},
 	"moves":      {folder: "arena", run: "Upkeep|Surplus|Sweep|Fullest|Central|GiveObjects|Transfer"},
+	"rescue":     {folder: "arena", run: "Rescue|FullLimit"},
 	"budgets":    {folder: "arena", run: "Budget|Squeeze|HeapLimit|PageHeapModel"},
 	"comes-back": {folder: "alloc", run: "MemoryComesBack|Upkeep"},
 	"heaps":      {folder: "arena", run: "HeapModel|HeapConcurrent|HeapLimit"},

@@ -1,0 +1,103 @@
+package arena
+
+import (
+	"errors"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// TestRescueIsShared: what one has looked for in vain, those who failed before it
+// ended do not look for again.
+func TestRescueIsShared(t *testing.T) {
+	h := openHeap(t, MinReserve, 0)
+	refused := errors.New("refused")
+	tries := 0
+	never := func() error { tries++; return refused }
+	ask := func(what string, seen uint64, pages int64, try func() error, wantTries int, wantRound bool) {
+		t.Helper()
+		before := h.rescue.rounds.Load()
+		tries = 0
+		if err := h.insist(seen, pages, refused, try); (err == nil) != (tries == 0) {
+			t.Errorf("%s: the error is %v after %d failed tries", what, err, tries)
+		}
+		if round := h.rescue.rounds.Load() != before; round != wantRound || tries != wantTries {
+			t.Errorf("%s: a round: %v, and %d failed tries; want %v and %d", what, round, tries, wantRound, wantTries)
+		}
+	}
+	before := h.rescue.rounds.Load()
+	ask("the first", before, 2, never, 1, true)
+	ask("one that failed before that", before, 2, never, 1, false)
+	ask("one that wants more", before, 3, never, 1, false)
+	ask("one that wants less", before, 1, never, 2, true)
+	ask("one that fails later", h.rescue.rounds.Load(), 1, never, 1, true)
+	served := func() error { return nil }
+	ask("one that others have served", before, 1, served, 0, false)
+	ask("one with success", h.rescue.rounds.Load(), 1, served, 0, true)
+	ask("one after a success", before, 1, never, 2, true)
+}
+
+// TestRescueHasItsShare lets making room take all the time that there is for it.
+func TestRescueHasItsShare(t *testing.T) {
+	var r rescue
+	if !r.mayLook() {
+		t.Error("there is no time for a first round")
+	}
+	const round = 5 * time.Millisecond
+	now := time.Now()
+	r.spent, r.ended = rescueBurst+round, now
+	if r.mayLook() {
+		t.Error("there is time for a round after the burst")
+	}
+	r.ended = now.Add(-rescueShare * round)
+	if !r.mayLook() {
+		t.Errorf("there is no time for a round %v later", rescueShare*round)
+	}
+	r.spent, r.ended = rescueBurst+round, time.Now()
+	for range 1000 {
+		if r.mayLook() && time.Since(now) < rescueShare*round {
+			t.Fatal("asking makes time")
+		}
+	}
+}
+
+// TestFullLimitRefusesAtOnce: what only a round can find is not found where rounds
+// have had their time, and is later.
+func TestFullLimitRefusesAtOnce(t *testing.T) {
+	const limit = 8 << 20
+	h := openHeap(t, MinReserve, limit)
+	class := ClassOf(64)
+	var objects []unsafe.Pointer
+	for {
+		object, err := h.Alloc(class)
+		if err != nil {
+			break
+		}
+		objects = append(objects, object)
+	}
+	// One object of each page of the heap stays, or whole spans become free.
+	kept := map[uintptr]unsafe.Pointer{}
+	for _, object := range objects {
+		if page := h.offsetOf(object) >> pageShift; kept[page] == nil {
+			kept[page] = object
+		} else {
+			h.Free(class, object)
+		}
+	}
+	other := ClassOf(4096)
+	h.rescue.spent, h.rescue.ended = time.Hour, time.Now()
+	rounds := h.rescue.rounds.Load()
+	if object, err := h.Alloc(other); !errors.Is(err, ErrLimit) || h.rescue.rounds.Load() != rounds {
+		t.Errorf("without time for a round there is %v and error %v", object, err)
+	}
+	h.rescue.spent = 0
+	object, err := h.Alloc(other)
+	if err != nil {
+		t.Fatalf("with time for a round: %v", err)
+	}
+	h.Free(other, object)
+	for _, object := range kept {
+		h.Free(class, object)
+	}
+	mustHold(t, h.CheckInvariants())
+}
