@@ -46,15 +46,16 @@ func (b *beside) close(give func(class int, objects []unsafe.Pointer)) {
 	b.of.remove(b.stack)
 	b.stack.Shut(give)
 	b.shut.Store(true)
-	shut.Add(1)
+	shut.Add(b.stack.Reserved())
 }
 
 // unmap gives the addresses back. Nobody can look any more.
 func (b *beside) unmap() {
 	b.of.remove(b.stack)
+	reserved := b.stack.Reserved()
 	b.stack.Close()
 	if b.shut.Load() {
-		shut.Add(-1)
+		shut.Add(-reserved)
 	}
 }
 
@@ -69,22 +70,29 @@ func (b *besides) sizes() (footprint, reserved int64) {
 	return footprint, reserved
 }
 
-// shut counts the caches of the process that are closed and whose addresses the
-// collector has not given back.
-var shut atomic.Int64
+// shut is how many bytes of addresses closed caches of the process have that the
+// collector has not given back, and shutKept how many that were after the last
+// collection that was made for them: the program may keep closed caches.
+var shut, shutKept atomic.Int64
 
-// collectShut makes the collector give back the addresses of closed caches, and
-// reports whether there were any.
-func collectShut() bool {
+// shutMost is how many bytes more than shutKept there may be before a collection.
+const shutMost = 64 << 20
+
+// collectShut makes the collector give back the addresses of closed caches if these
+// are many.
+func collectShut() {
 	before := shut.Load()
-	if before == 0 {
-		return false
+	if before-shutKept.Load() < shutMost {
+		return
 	}
 	runtime.GC()
 	// Cleanups run in a goroutine of the runtime, behind the collection.
 	const patience = time.Second
-	for end := time.Now().Add(patience); shut.Load() == before && time.Now().Before(end); {
+	for end, last := time.Now().Add(patience), int64(-1); last != shut.Load() && time.Now().Before(end); {
+		if now := shut.Load(); now < before {
+			last = now // the first are gone; until there are no more of them
+		}
 		time.Sleep(time.Millisecond)
 	}
-	return shut.Load() < before
+	shutKept.Store(shut.Load())
 }

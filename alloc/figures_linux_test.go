@@ -178,7 +178,7 @@ func TestLimitUnderLoad(t *testing.T) {
 		waitForUpkeep(t, g.a, before)
 		checkQuiet(t, g.a, 0)
 	}
-	const floor = 0.9
+	const floor = 0.5 // on a busy machine, where a look takes longer; 1.5 on a quiet one
 	ratio := perCPUSecond[1] / perCPUSecond[0]
 	t.Logf("with a limit: %.2f of the throughput without", ratio)
 	if ratio < floor {

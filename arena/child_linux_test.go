@@ -116,9 +116,18 @@ func TestOpenWithoutAddresses(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		var least Heap
+		if err := least.Open(Config{Name: "test", Reserve: MinReserve, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
+			return err
+		}
+		with, err := statusBytes("VmSize")
+		if err := errors.Join(err, least.Close()); err != nil {
+			return err
+		}
 		const tries = 5
 		for try := range 3 * tries {
-			more := []uint64{4 << 20, 20 << 20, 26 << 20}[try%3]
+			// Too few for the slabs, for the range, for the tables.
+			more := []uint64{128 << 10, with - before - MinReserve/2, with - before - 128<<10}[try%3]
 			restore, err := limitTo(unix.RLIMIT_AS, "VmSize", more)
 			if err != nil {
 				return err

@@ -1,7 +1,6 @@
 package rseqcs
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -47,7 +46,7 @@ func (c *Counter) addSlow(delta int64) {
 
 func (c *Counter) make() {
 	prepare()
-	c.ps = makeCells(max(minPs, vcpu.Max(), runtime.GOMAXPROCS(0)))
+	c.ps = makeCells(rowOfPs())
 	cells := unsafe.Pointer(&c.ps[1])
 	if sections {
 		c.vcpus = makeCells(vcpu.Max())

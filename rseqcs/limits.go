@@ -44,8 +44,8 @@ const (
 	// Stack is being drained.
 	pushTries = 10
 
-	// minPs is for how many Ps there is a slab at least, so that GOMAXPROCS can be
-	// raised later. A P beyond them works without one.
+	// minPs is for how many Ps there is a slab at least where all work by their P, so
+	// that GOMAXPROCS can be raised later. A P beyond them works without one.
 	minPs = 64
 )
 

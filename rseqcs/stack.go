@@ -57,7 +57,7 @@ const (
 // vCPU id; memory is taken by the vCPUs that run.
 func NewStack(name string, capacities []Capacity) (*Stack, error) {
 	prepare()
-	s := &Stack{pSlabs: max(minPs, vcpu.Max(), runtime.GOMAXPROCS(0))}
+	s := &Stack{pSlabs: rowOfPs()}
 	if sections {
 		s.vcpuSlabs = vcpu.Max()
 	}
@@ -82,6 +82,15 @@ func NewStack(name string, capacities []Capacity) (*Stack, error) {
 		s.base = s.vcpus
 	}
 	return s, nil
+}
+
+// rowOfPs returns how many Ps there is a slab or cell for.
+func rowOfPs() int {
+	n := max(vcpu.Max(), runtime.GOMAXPROCS(0))
+	if !sections {
+		n = max(n, minPs)
+	}
+	return n
 }
 
 // layOut places the slots of every class.

@@ -325,8 +325,8 @@ func TestSlabsAreApart(t *testing.T) {
 	}
 	defer stack.Close()
 	total, vcpus := stack.Slabs()
-	if total-vcpus < max(minPs, runtime.GOMAXPROCS(0)) {
-		t.Errorf("%d slabs of Ps", total-vcpus)
+	if ps := max(vcpu.Max(), runtime.GOMAXPROCS(0)); total-vcpus < ps || vcpus == 0 && total < minPs {
+		t.Errorf("%d slabs, %d of them for vCPUs; want at least %d for Ps, and %d where there are no others", total, vcpus, ps, minPs)
 	}
 	end := uintptr(stack.memory.Base)
 	for index := range total {
