@@ -29,9 +29,8 @@ func (c reportCommand) Run(to streams) error {
 		if directory == "" {
 			directory = filepath.Dir(file)
 		}
-		base := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		printMachine(to.out, d)
-		if err := report(to.out, d, file, filepath.Join(directory, base)); err != nil {
+		if err := report(to.out, d, file, filepath.Join(directory, result.Base(file))); err != nil {
 			return err
 		}
 	}

@@ -3,11 +3,15 @@
 package result
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vcpualloc/vcpualloc/vcpu"
@@ -104,20 +108,33 @@ func (d *Document) Write(w io.Writer) error {
 	return nil
 }
 
+// packed is how the names of files end that are compressed.
+const packed = ".gz"
+
 // Save writes the document into a file.
 func (d *Document) Save(path string) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("result: %w", err)
-	}
-	if err := d.Write(file); err != nil {
-		file.Close()
+	var text bytes.Buffer
+	if err := d.save(&text, strings.HasSuffix(path, packed)); err != nil {
 		return err
 	}
-	if err := file.Close(); err != nil {
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("result: %w", err)
 	}
 	return nil
+}
+
+func (d *Document) save(w io.Writer, compress bool) error {
+	if !compress {
+		return d.Write(w)
+	}
+	z := gzip.NewWriter(w)
+	return errors.Join(d.Write(z), z.Close())
+}
+
+// Base returns the name of a file of results without what it ends in.
+func Base(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), packed)
+	return strings.TrimSuffix(name, filepath.Ext(name))
 }
 
 // Read reads a document.
@@ -139,7 +156,13 @@ func Load(path string) (*Document, error) {
 		return nil, fmt.Errorf("result: %w", err)
 	}
 	defer file.Close()
-	d, err := Read(file)
+	var text io.Reader = file
+	if strings.HasSuffix(path, packed) {
+		if text, err = gzip.NewReader(file); err != nil {
+			return nil, fmt.Errorf("result: %s: %w", path, err)
+		}
+	}
+	d, err := Read(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

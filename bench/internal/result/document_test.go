@@ -3,7 +3,10 @@ package result
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +109,35 @@ func TestThisMachine(t *testing.T) {
 	}
 	if got := chosen("always [madvise] never"); got != "madvise" {
 		t.Errorf("chosen gives %q, want madvise", got)
+	}
+}
+
+func TestFilesOfResults(t *testing.T) {
+	d := &Document{Version: Version, Command: []string{"bench", "run"}}
+	lengths := map[string]int64{}
+	for _, name := range []string{"plain.json", "packed.json.gz"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := d.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		back, err := Load(path)
+		if err != nil || !slices.Equal(back.Command, d.Command) {
+			t.Errorf("%s: read back %+v, error %v", name, back, err)
+		}
+		information, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lengths[Base(path)] = information.Size()
+	}
+	if lengths["packed"] >= lengths["plain"] || lengths["packed"] == 0 {
+		t.Errorf("lengths of the files: %v", lengths)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.json.gz")
+	if err := os.WriteFile(broken, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(broken); err == nil {
+		t.Error("a file that is not compressed is read as if it were")
 	}
 }
