@@ -43,20 +43,24 @@ func (a *Allocator) Child(o Options) (*Allocator, error) {
 }
 
 // askForRoom calls the Reclaim functions of the allocator and of those above whose
-// limit has no room, and reports whether any has freed something.
+// limit has no room, and reports whether any has freed something, so that it is
+// worth another try.
 func (a *Allocator) askForRoom(err error) bool {
 	var limit *LimitError
 	if !errors.As(err, &limit) {
 		return false
 	}
 	freed := int64(0)
-	for ; a != nil; a = a.parent {
-		if reclaim := a.options.Reclaim; reclaim != nil {
+	for above := a; above != nil; above = above.parent {
+		if reclaim := above.options.Reclaim; reclaim != nil {
 			freed += reclaim(limit.Want)
 		}
-		if a.name == limit.Name {
+		if above.name == limit.Name {
 			break // the limits above have room
 		}
+	}
+	if freed > 0 {
+		a.heap.LookAgain()
 	}
 	return freed > 0
 }
@@ -126,6 +130,7 @@ func (a *Allocator) AllocWait(ctx context.Context, n int) ([]byte, error) {
 		}
 		select {
 		case <-time.After(pause):
+			a.heap.LookAgain()
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
 		}

@@ -1,15 +1,19 @@
 package alloc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
+	"github.com/vcpualloc/vcpualloc/arena"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
@@ -105,6 +109,52 @@ func TestChildLives(t *testing.T) {
 	}
 	if root.budget.Below() != 0 {
 		t.Errorf("%d children", root.budget.Below())
+	}
+}
+
+// TestReclaimIsLookedFor has an allocator refuse for so long that it no longer looks
+// for memory each time, and then frees some that only a look can find.
+func TestReclaimIsLookedFor(t *testing.T) {
+	const small, perPage, pages = 64, arena.PageSize / 64, 16
+	var blocks [][]byte
+	give := false
+	var a *Allocator
+	a = open(t, Options{Limit: 1 << 20, Reclaim: func(int64) int64 {
+		if !give {
+			return 0
+		}
+		give = false
+		for i := range pages * perPage {
+			if i%perPage != 0 { // or whole spans would be free
+				a.Free(blocks[i])
+				blocks[i] = nil
+			}
+		}
+		return pages * arena.PageSize
+	}})
+	for {
+		b, err := a.AllocUninit(small)
+		if err != nil {
+			break
+		}
+		blocks = append(blocks, b)
+	}
+	slices.SortFunc(blocks, func(a, b []byte) int {
+		return cmp.Compare(uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	})
+	for began := time.Now(); time.Since(began) < 200*time.Millisecond; {
+		if b, err := a.AllocUninit(small); err == nil {
+			t.Fatalf("a block of %d bytes at a full limit", len(b))
+		}
+	}
+	give = true
+	b, err := a.AllocUninit(4 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Free(b)
+	for _, b := range blocks {
+		a.Free(b)
 	}
 }
 

@@ -77,6 +77,15 @@ func (r *rescue) mayLook() bool {
 	return r.spent < rescueBurst
 }
 
+// LookAgain lets a request that is refused look for memory whatever time that has
+// taken: the caller has just freed some for it.
+func (h *Heap) LookAgain() {
+	r := &h.rescue
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spent = min(r.spent, rescueBurst-1)
+}
+
 // insist makes room and tries again, for a caller whose try to get so many pages has
 // failed with err. seen is how many rounds had begun before that try: if one has begun
 // and ended since, and was in vain for no more pages, there is nothing to be found.

@@ -89,7 +89,7 @@ func TestFullLimitRefusesAtOnce(t *testing.T) {
 	if object, err := h.Alloc(other); !errors.Is(err, ErrLimit) || h.rescue.rounds.Load() != rounds {
 		t.Errorf("without time for a round there is %v and error %v", object, err)
 	}
-	h.rescue.spent = 0
+	h.LookAgain()
 	object, err := h.Alloc(other)
 	if err != nil {
 		t.Fatalf("with time for a round: %v", err)
