@@ -214,9 +214,9 @@ func (h *Heap) freeSpan(c *central, page uint32) {
 	s := h.spans.at(page)
 	pages := classes[s.class].pages
 	c.spans--
-	resident, charge := h.forgetGone(page)
+	charge := h.forgetGone(page)
 	s.state = spanNone
 	h.pageMap.clear(page, pages)
-	h.nodeOf(page).pages.release(page, resident, true)
+	h.nodeOf(page).pages.release(page, true)
 	h.budget.charge(charge)
 }

@@ -1,8 +1,8 @@
 package arena
 
 // returnOne returns memory of one free span to the system, one of the longest, and
-// reports whether there was one. Of a span that is resident all over it returns
-// about the given number of pages at the most. Huge pages that others use most of are
+// reports whether there was one. It returns about the given number of pages at the
+// most. Huge pages that others use most of are
 // broken only if hard, and as the last. The lock is not held meanwhile, so what the
 // caller knew of free spans is out of date afterwards. What the system does not take,
 // or what shares an OS page with a span in use, stays resident.
@@ -19,30 +19,36 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 	}
 	s := *h.take(page)
 	left := false // does something stay that could go, too?
-	switch {
-	case s.resident < s.pages || end-begin <= most:
-	case h.huge == nil:
-		rest := s.pages - most
-		h.put(page, span{pages: rest, resident: rest, dirty: s.dirty})
-		page += rest
-		begin, s.pages, s.resident = page, most, most
-	default:
-		last := max(begin, h.huge.begin(h.huge.of(end-most)))
-		left = last > begin
-		begin = last
+	if h.spans.residentIn(begin, end-begin) > most {
+		at := h.spans.tail(end, most)
+		if h.huge == nil {
+			at = max(page, h.base+(at-h.base)&^(osPages()-1))
+			s.pages -= at - page
+			rest := s.resident
+			s.resident = h.spans.residentIn(at, s.pages)
+			if at > page {
+				h.put(page, span{pages: at - page, resident: rest - s.resident, dirty: s.dirty})
+			}
+			page, begin = at, at
+		} else {
+			at = max(begin, h.huge.begin(h.huge.of(at)))
+			left = at > begin
+			begin = at
+		}
 	}
 	h.resident += int64(s.resident)
 	h.transit += int64(s.pages)
-	bytes, zeroed, err := h.releaseUnlocked(begin, end)
+	zeroed, err := h.releaseUnlocked(begin, end)
 	h.resident -= int64(s.resident)
 	h.transit -= int64(s.pages)
 	all := end-begin == s.pages
 	if err == nil {
-		// Of what is left, all may be resident.
-		rest := min(s.resident, s.pages-uint32(bytes>>pageShift))
-		h.released += int64(s.resident - rest)
-		h.budget.charge(int64(rest) - int64(s.resident))
-		s.resident = rest
+		first, last := h.wholeOSPages(begin, end)
+		returned := h.spans.residentIn(first, last-first)
+		h.spans.setBare(first, last-first)
+		h.released += int64(returned)
+		h.budget.charge(-int64(returned))
+		s.resident -= returned
 		s.dirty = s.dirty && !(zeroed && all)
 		if h.huge != nil {
 			h.huge.returned(begin, end)
@@ -56,14 +62,15 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 }
 
 // releaseUnlocked returns the memory of pages to the system, without the lock.
-func (h *pageHeap) releaseUnlocked(begin, end uint32) (bytes uintptr, zeroed bool, err error) {
+func (h *pageHeap) releaseUnlocked(begin, end uint32) (zeroed bool, err error) {
 	h.mu.Unlock()
 	defer h.mu.Lock()
 	if h.huge != nil {
 		h.huge.advising.Lock()
 		defer h.huge.advising.Unlock()
 	}
-	return h.memory.Release(h.offsetOf(begin), uintptr(end-begin)<<pageShift)
+	_, zeroed, err = h.memory.Release(h.offsetOf(begin), uintptr(end-begin)<<pageShift)
+	return zeroed, err
 }
 
 // retry makes the free spans candidates again that the system did not take: what

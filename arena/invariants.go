@@ -257,6 +257,8 @@ func (h *pageHeap) checkSpans() error {
 			return fmt.Errorf("page %d: free and kept, %d pages resident, stuck: %t", page, s.resident, s.stuck)
 		case head != page || s.resident > s.pages:
 			return fmt.Errorf("page %d: free, %d of %d pages resident, head %d", page, s.resident, s.pages, head)
+		case h.spans.residentIn(page, s.pages) != s.resident:
+			return fmt.Errorf("page %d: free, %d of %d pages are not bare, %d are counted", page, h.spans.residentIn(page, s.pages), s.pages, s.resident)
 		case afterFree:
 			return fmt.Errorf("page %d: free, and so is the span before", page)
 		default:

@@ -205,30 +205,37 @@ func (h *pageHeap) find(pages uint32) uint32 {
 }
 
 // residentAfter returns what resident would be if pages were cut out of a free
-// span behind the first skip ones. Which of its pages take memory is not known,
-// so what remains on either side counts as if all of it lay there.
+// span behind the first skip ones.
 func (h *pageHeap) residentAfter(run, skip, pages uint32) int64 {
-	s := h.spans.at(run)
-	rest := s.pages - skip - pages
-	before, behind := h.touched(run, s, run+skip, pages)
-	return h.resident - int64(s.resident) + int64(max(before, min(skip, s.resident))) + int64(max(behind, min(rest, s.resident)))
+	first, count := h.woken(run, h.spans.at(run), run+skip, pages)
+	return h.resident + int64(count-h.spans.residentIn(first, count)) - int64(pages)
+}
+
+// woken returns the pages of a free span that take memory when a run which is about
+// to be cut out of it is touched.
+func (h *pageHeap) woken(run uint32, s *span, first, pages uint32) (from, count uint32) {
+	before, behind := h.touched(run, s, first, pages)
+	return first - before, before + pages + behind
 }
 
 // cut takes pages out of a free span, behind the first skip ones.
 func (h *pageHeap) cut(run, skip, pages uint32) (first uint32, dirty bool) {
 	s := *h.take(run)
 	first, rest := run+skip, s.pages-skip-pages
-	before, behind := h.touched(run, &s, first, pages)
+	from, count := h.woken(run, &s, first, pages)
+	s.resident += count - h.spans.residentIn(from, count)
+	clear(h.spans.goneOf(from, count))
+	before := h.spans.residentIn(run, skip)
 	h.spans.at(first).pages = pages
 	h.used += int64(pages)
 	if h.huge != nil {
 		h.huge.count(first, pages, true)
 	}
 	if skip > 0 {
-		h.put(run, span{pages: skip, resident: max(before, min(skip, s.resident)), dirty: s.dirty, kept: s.kept})
+		h.put(run, span{pages: skip, resident: before, dirty: s.dirty, kept: s.kept})
 	}
 	if rest > 0 {
-		h.put(first+pages, span{pages: rest, resident: max(behind, min(rest, s.resident)), dirty: s.dirty, kept: s.kept})
+		h.put(first+pages, span{pages: rest, resident: s.resident - before - pages, dirty: s.dirty, kept: s.kept})
 	}
 	return first, s.dirty
 }
@@ -254,6 +261,7 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	if err := h.memory.Back(h.offsetOf(top)); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
+	h.spans.setBare(h.top, count)
 	first = h.put(h.top, span{pages: count})
 	h.top = top
 	return first, nil
@@ -278,15 +286,14 @@ func (h *pageHeap) charge(pages int64) error {
 	}
 }
 
-// release takes back a run that alloc returned, of which at most resident pages
-// take memory; what is charged is the caller's matter. dirty is false only if nothing was written to it.
-func (h *pageHeap) release(first, resident uint32, dirty bool) {
+// release takes back a run that alloc returned, of which the caller has marked the
+// bare pages; what is charged is the caller's matter. dirty is false only if nothing was written to it.
+func (h *pageHeap) release(first uint32, dirty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pages := h.spans.at(first).pages
-	resident = min(resident, pages)
 	h.free(first, pages)
-	h.put(first, span{pages: pages, resident: resident, dirty: dirty})
+	h.put(first, span{pages: pages, resident: h.spans.residentIn(first, pages), dirty: dirty})
 }
 
 // free counts pages as no longer in use.
@@ -308,6 +315,7 @@ func (h *pageHeap) put(first uint32, run span) uint32 {
 		run = joined(run, *h.take(after))
 	}
 	run.state = spanFree
+	run.kept = run.kept && run.resident > 0
 	*h.spans.at(first) = run
 	h.spans.at(first + run.pages - 1).head = first
 	h.resident += int64(run.resident)

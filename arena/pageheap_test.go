@@ -171,7 +171,7 @@ func (m *pageModel) release(i int) {
 		clear(m.taken[run.first : run.first+run.pages])
 	}
 	m.used -= int64(run.pages)
-	m.heap.release(run.first, run.pages, run.stamp != 0)
+	m.heap.release(run.first, run.stamp != 0)
 }
 
 // releaseAll checks that free memory alone is returned, and all of it.
@@ -314,7 +314,7 @@ func TestPageHeapAwaits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.release(first, h.spans.at(first).pages, true)
+			h.release(first, true)
 			h.mu.Lock()
 			s := *h.take(first)
 			h.resident += int64(s.resident)
@@ -335,6 +335,7 @@ func TestPageHeapAwaits(t *testing.T) {
 			h.transit -= int64(s.pages)
 			h.budget.charge(-int64(s.resident))
 			s.resident = 0
+			h.spans.setBare(first, s.pages)
 			h.put(first, s)
 			h.mu.Unlock()
 			h.arrived.Broadcast()

@@ -193,7 +193,7 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 	h.large.blocks.Add(-1)
 	h.large.bytes.Add(-int64(s.pages) << pageShift)
 	s.state = spanNone
-	h.nodeOf(page).pages.release(page, s.pages, true)
+	h.nodeOf(page).pages.release(page, true)
 	h.upkeep.begin(h)
 	return true
 }

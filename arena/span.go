@@ -23,13 +23,14 @@ const (
 //
 //	small: free = number of ones in its bitmap <= perSpan
 //	       gone = number of ones in its gone bits; every object on such a piece is free
-//	free:  resident <= pages, and the record of the last page names the first in head
+//	free:  resident = its pages that are not bare (bare.go), and the record of the last
+//	       page names the first in head
 type span struct {
 	pages      uint32
 	next, prev uint32 // page numbers of the neighbours in a list, or 0
 	head       uint32 // on the last page of a free span: its first page; else 0
 	free       uint32 // small: free objects, those in caches not counted
-	resident   uint32 // free: pages that may take memory, at the most
+	resident   uint32 // free: pages that may take memory
 	state      spanState
 	class      uint8
 	dirty      bool   // free: some byte may not be zero

@@ -214,7 +214,7 @@ func (h *Heap) Metadata() int64 {
 		n.pages.mu.Lock()
 		pages := uintptr(n.pages.top - n.pages.base)
 		n.pages.mu.Unlock()
-		bytes += int64(pages*4 + roundUp(pages*unsafe.Sizeof(span{})) + roundUp(pages*bitmapBytes))
+		bytes += int64(pages*4 + roundUp(pages) + roundUp(pages*unsafe.Sizeof(span{})) + roundUp(pages*bitmapBytes))
 	}
 	return bytes
 }

@@ -230,23 +230,19 @@ func (h *Heap) revive(page uint32, offset, size uintptr) error {
 	return nil
 }
 
-// forgetGone takes back all marks of a span that goes back to the page heap. It
-// returns of how many of its pages the page heap is to think that they take memory,
-// and how much the budget changes by that, when they are no more used.
-func (h *Heap) forgetGone(page uint32) (resident uint32, charge int64) {
+// forgetGone makes the page heap the owner of a span's marks: pages that are gone as a
+// whole are bare from now on. It returns how much the budget changes by that, when they
+// are no more used.
+func (h *Heap) forgetGone(page uint32) (charge int64) {
 	s, n := h.spans.at(page), h.nodeOf(page)
-	k := &classes[s.class]
+	pages := classes[s.class].pages
 	if s.gone == 0 {
-		return k.pages, 0
-	}
-	for i := range k.pages {
-		*h.spans.goneAt(page + i) = 0
+		return 0
 	}
 	gone := int64(s.gone)
 	s.gone = 0
-	whole := gone / piecesPerPage
-	resident = k.pages - uint32(whole)
-	// The page heap knows whole pages, so one that is gone in part counts again.
+	whole := int64(pages - h.spans.residentIn(page, pages))
+	// One that is gone in part counts again.
 	err := n.gone.remove(gone, whole, h.budget, func(pages int64) error {
 		if full := h.budget.charge(pages); full != nil {
 			return full.refuse(uint32(pages), 0)
@@ -254,15 +250,30 @@ func (h *Heap) forgetGone(page uint32) (resident uint32, charge int64) {
 		return nil
 	})
 	if err == nil {
-		return resident, 0
+		return 0
 	}
-	if bytes, _, err := h.memory.Release(uintptr(page)<<pageShift, uintptr(k.pages)<<pageShift); err == nil && bytes>>pageShift == uintptr(k.pages) {
-		resident = 0
+	size := uintptr(pages) << pageShift
+	bytes, _, err := h.memory.Release(uintptr(page)<<pageShift, size)
+	more := -n.gone.add(-gone) // pages that the budget would have to count
+	if err == nil && bytes == size {
+		h.spans.setBare(page, pages)
 		n.gone.released.Add(int64(bytes))
-	} else {
-		resident-- // a piece more than is counted, where the system refuses as well
+		return more - int64(pages)
 	}
-	return resident, int64(resident) - int64(k.pages) - n.gone.add(-gone)
+	h.overlook(page, pages, more-whole)
+	return 0
+}
+
+// overlook makes pages bare that are gone in part, so many of them, where neither the
+// budget has room for these nor the system takes them: of each, a piece more takes
+// memory than is counted.
+func (h *Heap) overlook(page, pages uint32, count int64) {
+	for i, mark := range h.spans.goneOf(page, pages) {
+		if count > 0 && mark != 0 && mark != bare {
+			h.spans.setBare(page+uint32(i), 1)
+			count--
+		}
+	}
 }
 
 // goneStats counts the pieces that are gone now, and the bytes that ever were.

@@ -48,3 +48,38 @@ func TestSweepRefused(t *testing.T) {
 	h.giveObjects(class, []unsafe.Pointer{firsts[0]})
 	mustHold(t, h.CheckInvariants())
 }
+
+// TestForgetGoneUnderFullLimit frees a span under a full limit of which a page is gone
+// in part, which is to count again: all of it is returned, or, if the system refuses,
+// a piece is not counted.
+func TestForgetGoneUnderFullLimit(t *testing.T) {
+	class := ClassOf(4096)
+	for _, locked := range []bool{false, true} {
+		h := openHeap(t, MinReserve, 64<<20)
+		n := h.nodes[0]
+		firsts := spread(t, h, class, 2) // an odd number of pieces of each
+		h.sweep(true, always)
+		page, pages := uint32(h.offsetOf(firsts[0])>>pageShift), classes[class].pages
+		if gone := h.spans.at(page).gone; gone%piecesPerPage == 0 || n.gone.pieces.Load() != 2*int64(gone) {
+			t.Skipf("%d pieces of a span are gone, since OS pages are larger", gone)
+		}
+		if span := bytesAt(h.addressOf(page), int(pages)<<pageShift); locked {
+			if err := unix.Mlock(span); err != nil {
+				t.Skipf("no memory can be locked here: %v", err)
+			}
+			defer unix.Munlock(span)
+		}
+		want := int64(0)
+		if locked {
+			want = int64(h.spans.residentIn(page, pages)) - 1
+		}
+		h.budget.limit = h.budget.charged.Load()
+		h.giveObjects(class, firsts[:1])
+		if got := int64(h.spans.residentIn(page, pages)); got != want || h.spans.at(page).state != spanFree {
+			t.Errorf("locked: %t: %d pages of the span are resident, want %d", locked, got, want)
+		}
+		mustHold(t, h.CheckInvariants())
+		h.giveObjects(class, firsts[1:])
+		mustHold(t, h.CheckInvariants())
+	}
+}

@@ -16,7 +16,7 @@ func TestPageHeapWhileReturning(t *testing.T) {
 		for page := range uint32(limit) {
 			h.bytesOf(first+page, 1)[0] = 1 // takes memory, so that to return it takes a while
 		}
-		h.release(first, limit, true)
+		h.release(first, true)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -40,7 +40,7 @@ func TestPageHeapWhileReturning(t *testing.T) {
 		if err != nil {
 			t.Fatalf("all is free, or on its way: %v", err)
 		}
-		h.release(again, limit, true)
+		h.release(again, true)
 		<-done
 		mustHold(t, h.checkInvariants())
 	}
