@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,8 @@ func (h *Heap) reclaim(want int64) {
 }
 
 // rescueShare is the part of the time that may go into making room, and rescueBurst
-// what may go into it beyond that for once. Where a limit stays full, all that is
+// what may go into it beyond that for once, in CPU time: on a busy machine rounds take
+// long that do little. Where a limit stays full, all that is
 // free was just looked for, and to look again for each block would take most of the
 // time: then there is a refusal at once.
 const (
@@ -66,7 +68,7 @@ type rescue struct {
 	// Guarded by mu.
 
 	vain  int64         // pages that were refused after the last round, or 0
-	spent time.Duration // on rounds, less what was allowed for until the last one ended
+	spent time.Duration // on rounds, in CPU time, less what was allowed for until the last one ended
 	ended time.Time     // the last round
 }
 
@@ -101,7 +103,9 @@ func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) err
 	if !r.mayLook() {
 		return err
 	}
-	begin := time.Now()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	begin := threadTime()
 	r.rounds.Add(1)
 	h.makeRoom(pages)
 	if err = try(); err == nil {
@@ -110,7 +114,7 @@ func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) err
 		r.vain = pages
 	}
 	r.ended = time.Now()
-	r.spent += r.ended.Sub(begin)
+	r.spent += threadTime() - begin
 	return err
 }
 
