@@ -21,7 +21,7 @@ type Options struct {
 	// were not returned to the system. It is rounded down to pages of 8 KiB, and never
 	// exceeded. Tables and the magazines' own memory come on top (Stats.Metadata).
 	// Before a call fails, what can be returned is looked for; where calls fail all
-	// the time, a tenth of the time goes into that, and the others fail at once.
+	// the time, a twentieth of the time goes into that, and the others fail at once.
 	// Default: none.
 	// Limit: at least 64 KiB.
 	Limit int64

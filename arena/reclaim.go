@@ -55,7 +55,7 @@ func (h *Heap) reclaim(want int64) {
 // free was just looked for, and to look again for each block would take most of the
 // time: then there is a refusal at once.
 const (
-	rescueShare = 10
+	rescueShare = 20
 	rescueBurst = 50 * time.Millisecond
 )
 

@@ -89,7 +89,10 @@ func TestFullLimitRefusesAtOnce(t *testing.T) {
 	if object, err := h.Alloc(other); !errors.Is(err, ErrLimit) || h.rescue.rounds.Load() != rounds {
 		t.Errorf("without time for a round there is %v and error %v", object, err)
 	}
-	h.LookAgain()
+	if h.LookAgain(); h.rescue.spent >= rescueBurst {
+		t.Errorf("to look again, %v too much are spent", h.rescue.spent-rescueBurst)
+	}
+	h.rescue.spent = 0
 	object, err := h.Alloc(other)
 	if err != nil {
 		t.Fatalf("with time for a round: %v", err)
