@@ -180,7 +180,10 @@ func TestLimitUnderLoad(t *testing.T) {
 		waitForUpkeep(t, g.a, before)
 		checkQuiet(t, g.a, 0)
 	}
-	const floor = 0.5 // on a busy machine, where a look takes longer; 1.5 on a quiet one
+	floor := 0.7 // 1.1 to 1.4 at a load of 10 on 2 CPUs
+	if *load < 5*time.Second {
+		floor = 0.5 // until memory is full, refusals are few and chance is much
+	}
 	ratio := perCPUSecond[1] / perCPUSecond[0]
 	t.Logf("with a limit: %.2f of the throughput without", ratio)
 	if ratio < floor && refused > players { // else the limit was hardly met
