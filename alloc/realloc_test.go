@@ -28,10 +28,13 @@ func reallocWithoutRoom(t *testing.T) (failed string) {
 	a := open(t, Options{Limit: 1 << 20})
 	b := must(t)(a.Alloc(100_000))
 	fill(b, 7)
-	small := must(t)(a.Alloc(17 << 10))
+	// Of an object of 18 KiB less than two pages can go back, and a block of its own
+	// would take three.
+	const before, after = 16 << 10, 18 << 10
+	small := must(t)(a.Alloc(before))
 	fill(small, 9)
 	var blocks [][]byte
-	for _, n := range []int{20 << 10, 8 << 10, 64, 8} {
+	for _, n := range []int{after, 8 << 10, 64, 8} {
 		blocks = append(blocks, allocAll(t, a, n)...)
 	}
 	for _, n := range []int{8 << 10, 64, 1} { // no page is free for these, nor an object of their class
@@ -41,8 +44,8 @@ func reallocWithoutRoom(t *testing.T) (failed string) {
 		}
 	}
 	a.Free(blocks[0])
-	grown, err := a.Realloc(small, 20<<10)
-	if err != nil || firstOther(grown[:17<<10], 9) >= 0 || firstOther(grown[17<<10:], 0) >= 0 {
+	grown, err := a.Realloc(small, after)
+	if err != nil || firstOther(grown[:before], 9) >= 0 || firstOther(grown[before:], 0) >= 0 {
 		return fmt.Sprintf("%d bytes, or other ones; %v", len(grown), err)
 	}
 	a.FreeBatch(append(blocks[1:], b, grown))

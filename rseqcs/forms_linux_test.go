@@ -4,8 +4,12 @@ package rseqcs
 
 import (
 	"runtime"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/procpin"
 )
 
 // variantHere returns which row of the section table this process runs.
@@ -42,6 +46,7 @@ func TestPinnedForms(t *testing.T) {
 			TestCounterIsExact(t)
 			TestStackIsLIFO(t)
 			checkWithoutASlab(t, o)
+			checkCells(t, o)
 		})
 	}
 }
@@ -71,6 +76,35 @@ func checkWithoutASlab(t *testing.T, o operations) {
 		t.Errorf("on a P without a slab: pop %p, push %d, popBatch %d, pushBatch %d, setHeader %d, add %d",
 			object, outcome, popped, pushed, header, added)
 	}
+}
+
+// checkCells adds on a P that is not the first: to its cell.
+func checkCells(t *testing.T, o operations) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	var stop atomic.Bool
+	defer stop.Store(true)
+	go func() { // keeps the other P
+		for !stop.Load() {
+		}
+	}()
+	place := func() int {
+		p := procpin.Pin()
+		procpin.Unpin()
+		return p
+	}
+	for range 1000 {
+		cells := makeCells(2)
+		before := place()
+		o.add(unsafe.Pointer(&cells[1]), 1)
+		if before == 1 && place() == before {
+			if first := (*int64)(unsafe.Pointer(&cells[1])); *first != 0 {
+				t.Errorf("P 1 has added to the cell of P 0")
+			}
+			return
+		}
+		time.Sleep(time.Millisecond) // and goes on on either P
+	}
+	t.Error("this goroutine was never on P 1")
 }
 
 // TestCallForms plays the game with either form, whichever the process has chosen.

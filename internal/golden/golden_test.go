@@ -114,6 +114,38 @@ func TestInstructionCounts(t *testing.T) {
 	}
 }
 
+// idLoads are the loads of a thread's two ids, whose offsets are the kernel's, from the
+// register that holds the address of its area.
+var idLoads = map[string]map[string]string{
+	"amd64": {"MMCID": "MOVL 0x18(R8), ", "CPUID": "MOVL 0x4(R8), "},
+	"arm64": {"MMCID": "MOVWU 24(R4), ", "CPUID": "MOVWU 4(R4), "},
+}
+
+// TestVariantsReadTheirID: every section of a mode loads that mode's id and no other.
+func TestVariantsReadTheirID(t *testing.T) {
+	for _, architecture := range architectures {
+		t.Run(architecture, func(t *testing.T) {
+			t.Parallel()
+			functions := disassemble(t, architecture)
+			for _, section := range sections {
+				for _, variant := range variants {
+					for id, load := range idLoads[architecture] {
+						loads := 0
+						for _, in := range functions["rseqcs."+section+variant] {
+							if strings.HasPrefix(in.text, load) {
+								loads++
+							}
+						}
+						if reads := loads > 0; reads != strings.HasSuffix(variant, id) {
+							t.Errorf("%s%s loads %s %d times", section, variant, id, loads)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
 func compare(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {

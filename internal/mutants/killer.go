@@ -49,7 +49,7 @@ var killers = map[string]killer{
 
 	// The operations against models, and what needs no interruption.
 	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
-	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|ArrayMoves"},
+	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|ArrayMoves|CapacityEnds"},
 	"gather":    {folder: "rseqcs", run: "Gather"},
 	"forms":     {folder: "rseqcs", run: "Carried"},
 	"whole":     {folder: "rseqcs", run: "WholeAddresses"},
@@ -84,6 +84,9 @@ var killers = map[string]killer{
 	"rseq":     {folder: "internal/rseq", skip: "ThreadsComeAndGo"}, // which takes long on a busy machine
 	"rseq-all": {folder: "internal/rseq"},
 	"rseq-cgo": {folder: "internal/rseq", skip: "ThreadsComeAndGo", cgo: true},
+	// What the sections come out as.
+	"golden": {folder: "internal/golden", run: "TheirID", builds: true},
+
 	// Programs that are built and run by the tests, so with the mutant in them.
 	"modes-pie":      {folder: "internal/modes", run: "^TestRows$/^pie$", builds: true},
 	"modes-cgo":      {folder: "internal/modes", run: "^TestRows$/^cgo$", builds: true},
