@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,30 @@ const (
 	// releaseZeroes: private memory reads as zero after MADV_DONTNEED, madvise(2).
 	releaseZeroes = true
 )
+
+// releaseAtOnce is the most bytes that Release returns with one call.
+var releaseAtOnce = sync.OnceValue(func() uintptr {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return ^uintptr(0)
+	}
+	return mostAtOnce(unix.ByteSliceToString(name.Release[:]), PageSize())
+})
+
+// mostAtOnce knows a fault of Linux: since 6.14 (arm64: 7.0) MADV_DONTNEED of as much as
+// a page table maps frees the table, and 6.19 and 7.0 then at times go on using it
+// (docs/memory.md). With less the tables stay. 7.3 is right; 7.1 and 7.2 were not tried.
+func mostAtOnce(kernel string, page uintptr) uintptr {
+	var major, minor int
+	if _, err := fmt.Sscanf(kernel, "%d.%d", &major, &minor); err != nil {
+		return ^uintptr(0)
+	}
+	if spoils := major == 6 && minor == 19 || major == 7 && minor < 3; !spoils {
+		return ^uintptr(0)
+	}
+	const entry = 8 // bytes in a page table
+	return page / entry * page / 2
+}
 
 // setName names a mapping for people who read /proc/self/maps. Kernels without
 // CONFIG_ANON_VMA_NAME refuse, which changes nothing else.

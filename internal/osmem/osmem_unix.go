@@ -81,20 +81,34 @@ func (r *Range) Back(size uintptr) error {
 // Release returns the memory behind size bytes at offset to the system and
 // keeps the addresses usable. OS pages that lie only partly in these bytes
 // stay. It reports how many bytes were returned and whether all of the bytes
-// read as zero now. After an error nothing has changed.
+// read as zero now. After an error some may have been returned all the same, where
+// that takes more than one call.
 func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, err error) {
 	page := PageSize()
 	first, end := (offset+page-1)&^(page-1), (offset+size)&^(page-1)
 	if first >= end {
 		return 0, false, nil
 	}
-	if err = fault.Before("madvise"); err == nil {
-		err = unix.Madvise(r.Bytes(first, end-first), unix.MADV_DONTNEED)
-	}
-	if err != nil {
+	if err := r.release(first, end, releaseAtOnce()); err != nil {
 		return 0, false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), whyKept(err))
 	}
 	return end - first, releaseZeroes && end-first == size, nil
+}
+
+// release returns whole OS pages, at most so many bytes with one call.
+func (r *Range) release(first, end, most uintptr) error {
+	for first < end {
+		piece := min(end-first, most)
+		err := fault.Before("madvise")
+		if err == nil {
+			err = unix.Madvise(r.Bytes(first, piece), unix.MADV_DONTNEED)
+		}
+		if err != nil {
+			return err
+		}
+		first += piece
+	}
+	return nil
 }
 
 // Unmap gives the whole range back. The range is empty afterwards, or after an

@@ -15,6 +15,8 @@ const (
 	releaseZeroes = false
 )
 
+func releaseAtOnce() uintptr { return ^uintptr(0) }
+
 func setName(unsafe.Pointer, uintptr, string) {}
 
 // why and whyKept know no more than the system says.
