@@ -19,8 +19,10 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 	}
 	s := *h.take(page)
 	left := false // does something stay that could go, too?
-	if h.spans.residentIn(begin, end-begin) > most {
-		at := h.spans.tail(end, most)
+	// What lies at an end and shares an OS page with others does not go: cut off alone it
+	// would be tried again and again.
+	if first, last := h.wholeOSPages(begin, end); h.spans.residentIn(first, last-first) > most {
+		at := h.spans.tail(last, most)
 		if h.huge == nil {
 			at = max(page, h.base+(at-h.base)&^(osPages()-1))
 			s.pages -= at - page
