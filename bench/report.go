@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -28,6 +29,9 @@ func (c reportCommand) Run(to streams) error {
 		directory := c.Out
 		if directory == "" {
 			directory = filepath.Dir(file)
+		}
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			return fmt.Errorf("cannot make a directory for the pictures: %w", err)
 		}
 		printMachine(to.out, d)
 		if err := report(to.out, d, file, filepath.Join(directory, result.Base(file))); err != nil {
