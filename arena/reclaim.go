@@ -50,13 +50,15 @@ func (h *Heap) reclaim(want int64) {
 }
 
 // rescueShare is the part of the time that may go into making room, and rescueBurst
-// what may go into it beyond that for once, in CPU time: on a busy machine rounds take
-// long that do little. Where a limit stays full, all that is
-// free was just looked for, and to look again for each block would take most of the
-// time: then there is a refusal at once.
+// what may go into it beyond that for once, or rescueRounds rounds, if these take
+// longer: as they do in large heaps. It is CPU time, since on a busy machine rounds take
+// long that do little. Where a limit stays full, all that is free was just looked for,
+// and to look again for each block would take most of the time: then there is a refusal
+// at once.
 const (
-	rescueShare = 20
-	rescueBurst = 50 * time.Millisecond
+	rescueShare  = 20
+	rescueBurst  = 50 * time.Millisecond
+	rescueRounds = 16
 )
 
 // rescue is what is done for those that were refused pages, one at a time: where a
@@ -70,13 +72,17 @@ type rescue struct {
 	vain  int64         // pages that were refused after the last round, or 0
 	spent time.Duration // on rounds, in CPU time, less what was allowed for until the last one ended
 	ended time.Time     // the last round
+	last  time.Duration // what it took
 }
+
+// burst is what may be spent.
+func (r *rescue) burst() time.Duration { return max(rescueBurst, rescueRounds*r.last) }
 
 // mayLook reports whether there is time for a round.
 func (r *rescue) mayLook() bool {
 	r.spent = max(0, r.spent-time.Since(r.ended)/rescueShare)
 	r.ended = time.Now()
-	return r.spent < rescueBurst
+	return r.spent < r.burst()
 }
 
 // LookAgain lets a request that is refused look for memory whatever time that has
@@ -85,7 +91,7 @@ func (h *Heap) LookAgain() {
 	r := &h.rescue
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.spent = min(r.spent, rescueBurst-1)
+	r.spent = min(r.spent, r.burst()-1)
 }
 
 // insist makes room and tries again, for a caller whose try to get so many pages has
@@ -114,7 +120,8 @@ func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) err
 		r.vain = pages
 	}
 	r.ended = time.Now()
-	r.spent += threadTime() - begin
+	r.last = threadTime() - begin
+	r.spent += r.last
 	return err
 }
 

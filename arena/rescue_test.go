@@ -53,6 +53,11 @@ func TestRescueHasItsShare(t *testing.T) {
 	if !r.mayLook() {
 		t.Errorf("there is no time for a round %v later", rescueShare*round)
 	}
+	r.spent, r.ended, r.last = rescueRounds*time.Second-1, time.Now(), time.Second
+	if !r.mayLook() {
+		t.Errorf("rounds that take a second each have less than %d", rescueRounds)
+	}
+	r.last = 0
 	// Of the time, four fifths of a round's have passed: once, not each time that one asks.
 	r.spent, r.ended = rescueBurst+round, time.Now().Add(-rescueShare*round*4/5)
 	if r.mayLook() || r.mayLook() {
