@@ -180,13 +180,12 @@ func TestLimitUnderLoad(t *testing.T) {
 		waitForUpkeep(t, g.a, before)
 		checkQuiet(t, g.a, 0)
 	}
-	floor := 0.7 // 1.1 to 1.4 at a load of 10 on 2 CPUs
-	if *load < 5*time.Second {
-		floor = 0.5 // until memory is full, refusals are few and chance is much
-	}
+	// 1.1 to 1.4 at a load of 10 on 2 CPUs. In shorter runs memory becomes full towards
+	// the end, and what a look may take for once is much of the time: 0.4 to 1.1.
+	const floor, long = 0.7, 5 * time.Second
 	ratio := perCPUSecond[1] / perCPUSecond[0]
 	t.Logf("with a limit: %.2f of the throughput without", ratio)
-	if ratio < floor && refused > players { // else the limit was hardly met
+	if *load >= long && ratio < floor && refused > players { // else the limit was hardly met
 		t.Errorf("with a limit there is %.2f of the throughput without, want %.2f", ratio, floor)
 	}
 }
