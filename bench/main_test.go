@@ -252,7 +252,7 @@ func TestRunAndReport(t *testing.T) {
 	to := streams{&out, &progress}
 	command := runCommand{
 		Shape: []string{"pair-64", "pair-1024"}, Peer: []string{workload.Ours, "make", workload.Empty},
-		Time: 2 * time.Millisecond, Count: 2, Seed: 1, Out: directory,
+		Time: 50 * time.Millisecond, Count: 2, Seed: 1, Out: directory,
 	}
 	if err := command.Run(context.Background(), to); err != nil {
 		t.Fatal(err)
