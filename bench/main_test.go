@@ -195,7 +195,7 @@ func TestPreload(t *testing.T) {
 	directory = t.TempDir()
 	command := runCommand{
 		Shape: []string{"pair-64"}, Peer: []string{"mine", "glibc"}, Preload: []string{"mine=" + library + ",SOME=thing"},
-		Time: 2 * time.Millisecond, Count: 1, Seed: 1, JSON: filepath.Join(directory, "out.json"), Out: directory,
+		Time: 50 * time.Millisecond, Count: 1, Seed: 1, JSON: filepath.Join(directory, "out.json"), Out: directory,
 	}
 	if err := command.Run(t.Context(), streams{io.Discard, io.Discard}); err != nil {
 		t.Fatal(err)
