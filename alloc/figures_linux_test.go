@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -162,7 +161,7 @@ func TestLimitUnderLoad(t *testing.T) {
 	}
 	wants := 4 * limit
 	seed := steady.Random(t).Uint64()
-	before := runtime.NumGoroutine()
+	before := goroutinesNow()
 	var perCPUSecond [2]float64
 	refused := int64(0)
 	for i, limit := range []int64{0, limit} {
