@@ -83,6 +83,14 @@ func TestRestartsAreCapped(t *testing.T) {
 	}
 }
 
+// needSections ends the test where no section runs.
+func needSections(t *testing.T) {
+	t.Helper()
+	if prepare(); !sections {
+		t.Skipf("no sections run here: %s", vcpu.Probe().Reason)
+	}
+}
+
 // game is a thread that is held and interrupted, and those who do it.
 type game struct {
 	t       *testing.T

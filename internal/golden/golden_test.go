@@ -127,7 +127,7 @@ func TestVariantsReadTheirID(t *testing.T) {
 		t.Run(architecture, func(t *testing.T) {
 			t.Parallel()
 			functions := disassemble(t, architecture)
-			for _, section := range sections {
+			for _, section := range append([]string{"popBatch", "pushBatch"}, sections...) {
 				for _, variant := range variants {
 					for id, load := range idLoads[architecture] {
 						loads := 0
