@@ -75,16 +75,12 @@ func (b *besides) sizes() (footprint, reserved int64) {
 // collection that was made for them: the program may keep closed caches.
 var shut, shutKept atomic.Int64
 
-// shutMost is how many bytes more than shutKept there may be before a collection.
+// shutMost is how many bytes more than shutKept make a collection worth it.
 const shutMost = 64 << 20
 
-// collectShut makes the collector give back the addresses of closed caches if these
-// are many.
+// collectShut makes the collector give back the addresses of closed caches.
 func collectShut() {
 	before := shut.Load()
-	if before-shutKept.Load() < shutMost {
-		return
-	}
 	runtime.GC()
 	// Cleanups run in a goroutine of the runtime, behind the collection.
 	const patience = time.Second

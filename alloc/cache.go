@@ -106,7 +106,8 @@ type Cache[T any] struct {
 // wraps ErrTooLarge. A cache takes 256 KiB of address space for each vCPU and
 // each P, and memory for what is used of that (Stats.Metadata of the allocator);
 // Close gives back the memory, and the collector, when it finds the cache unused,
-// the addresses. NewCache makes it look when closed ones have 64 MiB of them.
+// the addresses. NewCache makes it look when closed ones have 64 MiB of them, or when it
+// gets none.
 func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	t := reflect.TypeFor[T]()
 	if err := checkPointers(t); err != nil {
@@ -142,8 +143,14 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	c.move = min(max(capacity/2, 1), maxMove)
 	capacities := make([]rseqcs.Capacity, arena.ClassCount)
 	capacities[class] = rseqcs.Capacity{Initial: capacity, Max: capacity}
-	collectShut()
+	if shut.Load()-shutKept.Load() >= shutMost {
+		collectShut()
+	}
 	stack, err := rseqcs.NewStack(c.name, capacities)
+	if err != nil && shut.Load() > 0 {
+		collectShut()
+		stack, err = rseqcs.NewStack(c.name, capacities)
+	}
 	if err != nil {
 		return nil, c.failed(fmt.Errorf("%w: %w", ErrNoMemory, err))
 	}

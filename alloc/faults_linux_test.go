@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -284,6 +285,37 @@ func TestFaultAtEachCall(t *testing.T) {
 		}
 		if t.Failed() {
 			t.Logf("call %d of %d", at, count)
+		}
+	}
+}
+
+// TestFaultWithClosedCaches: where there are no addresses for a cache, those of a
+// closed one are.
+func TestFaultWithClosedCaches(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	a := open(t, Options{})
+	closed, err := NewCache(a, CacheOptions[[64]byte]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closed = nil
+	defer fault.Set(nil)
+	for _, shutBefore := range []bool{true, false} {
+		counted(func(n int64) bool { return n == 1 })
+		c, err := NewCache(a, CacheOptions[[64]byte]{})
+		fault.Set(nil)
+		if shutBefore != (err == nil) {
+			t.Errorf("with a closed cache, that is %t: %v", shutBefore, err)
+		}
+		if err == nil {
+			defer c.Close()
+		}
+		runtime.GC()
+		for end := time.Now().Add(10 * time.Second); shut.Load() > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
 		}
 	}
 }
