@@ -2,10 +2,10 @@ package arena
 
 // returnOne returns memory of one free span to the system, one of the longest, and
 // reports whether there was one. It returns about the given number of pages at the
-// most. Huge pages that others use most of are
-// broken only if hard, and as the last. The lock is not held meanwhile, so what the
-// caller knew of free spans is out of date afterwards. What the system does not take,
-// or what shares an OS page with a span in use, stays resident.
+// most. Huge pages that others use most of are broken only if hard, and as the last.
+// The lock is not held meanwhile, so what the caller knew of free spans is out of date
+// afterwards. What the system does not take, or what shares an OS page with a span in
+// use, stays resident.
 func (h *pageHeap) returnOne(most uint32, hard bool) bool {
 	ok, _ := h.tryOne(most, hard)
 	return ok

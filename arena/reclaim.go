@@ -70,9 +70,9 @@ type rescue struct {
 	// Guarded by mu.
 
 	vain  int64         // pages that were refused after the last round, or 0
-	spent time.Duration // on rounds, in CPU time, less what was allowed for until the last one ended
-	ended time.Time     // the last round
-	last  time.Duration // what it took
+	spent time.Duration // on rounds, in CPU time, less what is allowed for the time up to until
+	until time.Time
+	last  time.Duration // what the last round took
 }
 
 // burst is what may be spent.
@@ -80,8 +80,8 @@ func (r *rescue) burst() time.Duration { return max(rescueBurst, rescueRounds*r.
 
 // mayLook reports whether there is time for a round.
 func (r *rescue) mayLook() bool {
-	r.spent = max(0, r.spent-time.Since(r.ended)/rescueShare)
-	r.ended = time.Now()
+	r.spent = max(0, r.spent-time.Since(r.until)/rescueShare)
+	r.until = time.Now()
 	return r.spent < r.burst()
 }
 
@@ -119,7 +119,7 @@ func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) err
 	} else {
 		r.vain = pages
 	}
-	r.ended = time.Now()
+	r.until = time.Now()
 	r.last = threadTime() - begin
 	r.spent += r.last
 	return err

@@ -45,21 +45,21 @@ func TestRescueHasItsShare(t *testing.T) {
 	}
 	const round = 50 * time.Millisecond
 	now := time.Now()
-	r.spent, r.ended = rescueBurst+round, now
+	r.spent, r.until = rescueBurst+round, now
 	if r.mayLook() {
 		t.Error("there is time for a round after the burst")
 	}
-	r.ended = now.Add(-rescueShare * round)
+	r.until = now.Add(-rescueShare * round)
 	if !r.mayLook() {
 		t.Errorf("there is no time for a round %v later", rescueShare*round)
 	}
-	r.spent, r.ended, r.last = rescueRounds*time.Second-1, time.Now(), time.Second
+	r.spent, r.until, r.last = rescueRounds*time.Second-1, time.Now(), time.Second
 	if !r.mayLook() {
 		t.Errorf("rounds that take a second each have less than %d", rescueRounds)
 	}
 	r.last = 0
 	// Of the time, four fifths of a round's have passed: once, not each time that one asks.
-	r.spent, r.ended = rescueBurst+round, time.Now().Add(-rescueShare*round*4/5)
+	r.spent, r.until = rescueBurst+round, time.Now().Add(-rescueShare*round*4/5)
 	if r.mayLook() || r.mayLook() {
 		t.Error("there is time for a round too early")
 	}
@@ -89,7 +89,7 @@ func TestFullLimitRefusesAtOnce(t *testing.T) {
 		}
 	}
 	other := ClassOf(4096)
-	h.rescue.spent, h.rescue.ended = time.Hour, time.Now()
+	h.rescue.spent, h.rescue.until = time.Hour, time.Now()
 	rounds := h.rescue.rounds.Load()
 	if object, err := h.Alloc(other); !errors.Is(err, ErrLimit) || h.rescue.rounds.Load() != rounds {
 		t.Errorf("without time for a round there is %v and error %v", object, err)
