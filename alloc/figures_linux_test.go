@@ -161,7 +161,6 @@ func TestLimitUnderLoad(t *testing.T) {
 	}
 	wants := 4 * limit
 	seed := steady.Random(t).Uint64()
-	before := goroutinesNow()
 	var perCPUSecond [2]float64
 	refused := int64(0)
 	for i, limit := range []int64{0, limit} {
@@ -176,7 +175,7 @@ func TestLimitUnderLoad(t *testing.T) {
 		if g.mostSeen > limit+limit/100 {
 			t.Errorf("%d bytes resident, the limit is %d", g.mostSeen, limit)
 		}
-		waitForUpkeep(t, g.a, before)
+		waitForUpkeep(t, g.a)
 		checkQuiet(t, g.a, 0)
 	}
 	// 1.1 to 1.4 at a load of 10 on 2 CPUs. In shorter runs memory becomes full towards
