@@ -85,7 +85,7 @@ func (h *Heap) newSpan(from *node, class uint8) (page uint32, err error) {
 	}
 	s := h.spans.at(page)
 	s.state, s.class, s.free = spanSmall, class, c.perSpan
-	setAll(h.spans.bitmap(page, c.perSpan), c.perSpan)
+	h.spans.openBitmap(page, c.perSpan)
 	h.pageMap.setSmall(page, c.pages, class)
 	return page, nil
 }

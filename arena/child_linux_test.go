@@ -121,8 +121,7 @@ func TestOpenWithoutAddresses(t *testing.T) {
 			return err
 		}
 		slabs := uint64(least.Magazines.Reserved())
-		need := slabs + uint64(least.memory.Size+least.pageMapMemory.Size+
-			least.spans.records.Size+least.spans.bitmaps.Size+least.spans.gone.Size)
+		need := slabs + uint64(least.memory.Size+least.pageMapMemory.Size+least.spans.memory.Size)
 		if err := least.Close(); err != nil {
 			return err
 		}

@@ -26,9 +26,14 @@ func openHeap(t testing.TB, reserve, limit int64) *Heap {
 func newSpanTable(t testing.TB, pages uint32) *spanTable {
 	t.Helper()
 	table := new(spanTable)
-	table.records = reserveRange(t, uintptr(pages)*unsafe.Sizeof(span{}))
-	table.bitmaps = reserveRange(t, uintptr(pages)*bitmapBytes)
-	table.gone = reserveRange(t, uintptr(pages))
+	if err := table.reserve(uintptr(pages), "test"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := table.memory.Unmap(); err != nil {
+			t.Error(err)
+		}
+	})
 	return table
 }
 

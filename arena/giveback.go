@@ -40,7 +40,7 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 	}
 	h.resident += int64(s.resident)
 	h.transit += int64(s.pages)
-	zeroed, err := h.releaseUnlocked(begin, end)
+	zeroed, err := h.releaseUnlocked(page, s.pages, begin, end)
 	h.resident -= int64(s.resident)
 	h.transit -= int64(s.pages)
 	all := end-begin == s.pages
@@ -63,8 +63,9 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 	return true, err
 }
 
-// releaseUnlocked returns the memory of pages to the system, without the lock.
-func (h *pageHeap) releaseUnlocked(begin, end uint32) (zeroed bool, err error) {
+// releaseUnlocked returns the memory of pages from begin to end of a run to the system,
+// and the bitmaps of the run, without the lock.
+func (h *pageHeap) releaseUnlocked(run, pages, begin, end uint32) (zeroed bool, err error) {
 	h.mu.Unlock()
 	defer h.mu.Lock()
 	if h.huge != nil {
@@ -72,6 +73,11 @@ func (h *pageHeap) releaseUnlocked(begin, end uint32) (zeroed bool, err error) {
 		defer h.huge.advising.Unlock()
 	}
 	_, zeroed, err = h.memory.Release(h.offsetOf(begin), uintptr(end-begin)<<pageShift)
+	if err == nil {
+		// What the system does not take of these stays, and is tried again with the memory of
+		// such a run.
+		h.spans.closeBitmaps(run, pages)
+	}
 	return zeroed, err
 }
 

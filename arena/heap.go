@@ -103,13 +103,7 @@ func (h *Heap) reserve(c *Config, size uintptr) (err error) {
 	if h.pageMapMemory, err = osmem.Reserve(roundUp(pages*4), name+" page map"); err != nil {
 		return err
 	}
-	if h.spans.records, err = osmem.Reserve(roundUp(pages*unsafe.Sizeof(span{})), name+" spans"); err != nil {
-		return err
-	}
-	if h.spans.bitmaps, err = osmem.Reserve(roundUp(pages*bitmapBytes), name+" bitmaps"); err != nil {
-		return err
-	}
-	if h.spans.gone, err = osmem.Reserve(roundUp(pages), name+" gone"); err != nil {
+	if err = h.spans.reserve(pages, name); err != nil {
 		return err
 	}
 	// Free looks into the page map for any address of the range.
@@ -128,7 +122,7 @@ func roundUp(size uintptr) uintptr { return (size + osmem.Granule - 1) &^ (osmem
 
 // unmap gives all ranges back.
 func (h *Heap) unmap() error {
-	return errors.Join(h.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.records.Unmap(), h.spans.bitmaps.Unmap(), h.spans.gone.Unmap())
+	return errors.Join(h.memory.Unmap(), h.pageMapMemory.Unmap(), h.spans.memory.Unmap())
 }
 
 // Close gives all memory of the heap back to the system, blocks in use too. No

@@ -122,6 +122,28 @@ func sameNumbers(a, b []uint32) bool {
 	return true
 }
 
+// TestHugePartStaysDirty returns the part of a free run that is a huge page of its own:
+// the rest still holds old bytes, and says so to whoever takes it.
+func TestHugePartStaysDirty(t *testing.T) {
+	h := newHugeHeap(t, 4)
+	h.leave(1, 200)
+	h.leave(2, 0)
+	h.returnPages(math.MaxInt32, false)
+	if got := h.there(); !sameNumbers(got, []uint32{1}) {
+		t.Fatalf("free memory is left in regions %v, want 1 alone", got)
+	}
+	first, dirty, err := h.alloc(1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.huge.of(first) != 1 || h.bytesOf(first, 1)[0] == 0 {
+		t.Fatalf("page %d was returned", first)
+	}
+	if !dirty {
+		t.Errorf("page %d holds old bytes, and passes for zero", first)
+	}
+}
+
 // TestHugeAfterBreak: what lay on a huge page that has been broken since can go first.
 func TestHugeAfterBreak(t *testing.T) {
 	h := newHugeHeap(t, 4)

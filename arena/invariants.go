@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
@@ -19,6 +20,9 @@ func (h *Heap) CheckInvariants() error {
 	}
 	if blocks, bytes := h.large.blocks.Load(), h.large.bytes.Load(); blocks != large.spans || bytes != large.pages<<pageShift {
 		return fmt.Errorf("%d large blocks of %d pages are counted as %d of %d bytes", large.spans, large.pages, blocks, bytes)
+	}
+	if err := h.spans.checkTouched(); err != nil {
+		return err
 	}
 	return h.budget.checkCharged(h.chargeable())
 }
@@ -101,6 +105,9 @@ func (h *Heap) checkSmall(page uint32, s *span) error {
 		return fmt.Errorf("page %d: a span of class %d has %d pages, not %d", page, s.class, s.pages, c.pages)
 	}
 	bitmap := h.spans.bitmap(page, c.perSpan)
+	if at := bitmapPage(page); !h.spans.touched.has(at) {
+		return fmt.Errorf("page %d: OS page %d of the bitmaps is not marked, and holds bits of it", page, at)
+	}
 	if ones := countOnes(bitmap); ones != s.free || ones >= c.perSpan {
 		return fmt.Errorf("page %d: %d ones for %d free objects of %d", page, ones, s.free, c.perSpan)
 	}
@@ -111,6 +118,20 @@ func (h *Heap) checkSmall(page uint32, s *span) error {
 		return fmt.Errorf("page %d: a bit is set behind the last of %d objects", page, c.perSpan)
 	}
 	return h.checkEntries(page, s.pages, func(i uint32) rseqcs.PageEntry { return rseqcs.EntryOf(s.class, i) })
+}
+
+// checkTouched checks that the marked OS pages of the bitmaps are counted.
+func (t *spanTable) checkTouched() error {
+	marked := int64(0)
+	for page := range t.bitmaps.Backed / osmem.PageSize() {
+		if t.touched.has(page) {
+			marked++
+		}
+	}
+	if counted := t.touched.count.Load(); counted != marked {
+		return fmt.Errorf("%d OS pages of the bitmaps are marked, %d are counted", marked, counted)
+	}
+	return nil
 }
 
 // checkGone checks that every object on a piece that is gone is free.

@@ -26,7 +26,7 @@ func mappings(h *Heap) (count int, err error) {
 		if _, err := fmt.Sscanf(line, "%x-%x ", &from, &to); err != nil {
 			return 0, err
 		}
-		for _, r := range []*osmem.Range{&h.memory, &h.pageMapMemory, &h.spans.records, &h.spans.bitmaps, &h.spans.gone} {
+		for _, r := range []*osmem.Range{&h.memory, &h.pageMapMemory, &h.spans.memory} {
 			if base := uintptr(r.Base); from < base+r.Size && base < to {
 				count++
 			}

@@ -228,7 +228,7 @@ func mappingsOf(h *Heap) (count int, err error) {
 		if _, err := fmt.Sscanf(line, "%x-%x", &begin, &end); err != nil {
 			return 0, err
 		}
-		for _, r := range []*osmem.Range{&h.memory, &h.pageMapMemory, &h.spans.records, &h.spans.bitmaps, &h.spans.gone} {
+		for _, r := range []*osmem.Range{&h.memory, &h.pageMapMemory, &h.spans.memory} {
 			if base := uintptr(r.Base); begin < base+r.Size && end > base {
 				count++
 			}

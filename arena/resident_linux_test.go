@@ -4,6 +4,7 @@ package arena
 
 import (
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -20,14 +21,20 @@ func residentOf(t *testing.T, memory *osmem.Range, size uintptr) int64 {
 	return resident
 }
 
-// TestPageHeapResident compares what the page heap counts with what the kernel
-// does, and that with the limit. It is the same where no OS page is larger than ours.
-func TestPageHeapResident(t *testing.T) {
-	// Huge pages take more than was touched.
+// withoutHugePages keeps the process from having huge pages, which take more than was
+// touched, until the test has ended.
+func withoutHugePages(t *testing.T) {
+	t.Helper()
 	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Prctl(unix.PR_SET_THP_DISABLE, 0, 0, 0, 0)
+	t.Cleanup(func() { unix.Prctl(unix.PR_SET_THP_DISABLE, 0, 0, 0, 0) })
+}
+
+// TestPageHeapResident compares what the page heap counts with what the kernel
+// does, and that with the limit. It is the same where no OS page is larger than ours.
+func TestPageHeapResident(t *testing.T) {
+	withoutHugePages(t)
 	const pages, limit = 2048, 300
 	random := steady.Random(t)
 	h := newPageHeap(t, pages, limit)
@@ -90,4 +97,71 @@ func TestReturnsOfPartsResident(t *testing.T) {
 		t.Errorf("%d pages are left, want %d", h.resident, used)
 	}
 	mustHold(t, h.checkInvariants())
+}
+
+// TestBitmapsComeBack uses many spans once and then few: of the bitmaps as many OS pages
+// stay as these need, and Metadata is what the kernel says that the tables take.
+func TestBitmapsComeBack(t *testing.T) {
+	const objects, size = 1 << 16, 2048
+	withoutHugePages(t)
+	h := openHeap(t, 256<<20, 0)
+	class := ClassOf(size)
+	kept := func(i int) bool { return i/4096%4 == 1 } // 8 MiB of 32
+	tables := func(when string) (bitmaps int64) {
+		t.Helper()
+		bitmaps = residentOf(t, &h.spans.bitmaps, h.spans.bitmaps.Backed)
+		if counted := h.spans.touched.count.Load() * int64(osmem.PageSize()); bitmaps != counted {
+			t.Errorf("%s: bitmaps take %d bytes, %d are counted", when, bitmaps, counted)
+		}
+		all := bitmaps + residentOf(t, &h.spans.records, h.spans.records.Backed) +
+			residentOf(t, &h.spans.gone, h.spans.gone.Backed) +
+			residentOf(t, &h.pageMapMemory, h.pageMapMemory.Backed)
+		// The kernel counts whole OS pages.
+		if counted := h.Metadata() - h.Magazines.Footprint(); max(counted-all, all-counted) > 8*int64(osmem.PageSize()) {
+			t.Errorf("%s: the tables take %d bytes, %d are counted", when, all, counted)
+		}
+		mustHold(t, h.CheckInvariants())
+		return bitmaps
+	}
+	blocks := make([]unsafe.Pointer, objects)
+	for round := range 2 {
+		for i := range blocks {
+			if blocks[i] != nil {
+				continue
+			}
+			var err error
+			if blocks[i], err = h.Alloc(class); err != nil {
+				t.Fatal(err)
+			}
+		}
+		full := tables("all in use")
+		if least := int64(objects * size / 64 / 2); full < least {
+			t.Fatalf("round %d: the bitmaps of %d objects take %d bytes, less than %d", round, objects, full, least)
+		}
+		for i, block := range blocks {
+			if !kept(i) {
+				h.Free(class, block)
+				blocks[i] = nil
+			}
+		}
+		if _, err := h.Trim(always); err != nil {
+			t.Fatal(err)
+		}
+		// At either end of what is kept an OS page of bits may be shared with free pages.
+		few := tables("a quarter in use")
+		if most := full/4 + int64(objects/4096)*int64(osmem.PageSize()); few > most {
+			t.Errorf("round %d: %d bytes of bitmaps are left of %d, at most %d are needed", round, few, full, most)
+		}
+	}
+	for i, block := range blocks {
+		if kept(i) {
+			h.Free(class, block)
+		}
+	}
+	if _, err := h.Trim(always); err != nil {
+		t.Fatal(err)
+	}
+	if left := tables("nothing in use"); left > int64(osmem.Granule) {
+		t.Errorf("%d bytes of bitmaps are left of nothing", left)
+	}
 }

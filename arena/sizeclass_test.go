@@ -39,7 +39,7 @@ func TestWaste(t *testing.T) {
 		if tail := float64(span-c.perSpan*c.size) / float64(span); c.perSpan == 0 || tail < 0 || tail > 1.0/16 {
 			t.Errorf("class %d: %d objects of %d bytes in %d pages leave %.1f %%", i, c.perSpan, c.size, c.pages, 100*tail)
 		}
-		if c.size%8 != 0 || c.perSpan > span/c.size || c.batch == 0 || c.batch > maxBatch || c.magazine < c.batch {
+		if c.size%8 != 0 || c.perSpan > span/c.size || c.perSpan > 8*bitmapBytes || c.batch == 0 || c.batch > maxBatch || c.magazine < c.batch {
 			t.Errorf("class %d does not work: %+v", i, *c)
 		}
 		if classTable.Sizes[i] != c.size {

@@ -44,7 +44,24 @@ type span struct {
 // free object, and a byte with a bit for each piece that is gone. What is for
 // pages that were never used is never touched.
 type spanTable struct {
+	memory                 osmem.Range // of which the others are parts
 	records, bitmaps, gone osmem.Range
+	touched                touched // OS pages of the bitmaps
+}
+
+// reserve makes t, which must be zero, a table for so many pages.
+func (t *spanTable) reserve(pages uintptr, name string) (err error) {
+	marks := roundUp(markBytes(pages * bitmapBytes))
+	records, bitmaps, gone := roundUp(pages*unsafe.Sizeof(span{})), roundUp(pages*bitmapBytes), roundUp(pages)
+	if t.memory, err = osmem.Reserve(marks+records+bitmaps+gone, name+" spans"); err != nil {
+		return err
+	}
+	t.memory.NoHugePages()
+	t.touched.marks = t.memory.Part(0, marks)
+	t.records = t.memory.Part(marks, records)
+	t.bitmaps = t.memory.Part(marks+records, bitmaps)
+	t.gone = t.memory.Part(marks+records+bitmaps, gone)
+	return nil
 }
 
 func (t *spanTable) at(page uint32) *span {
@@ -59,6 +76,9 @@ func (t *spanTable) bitmap(first, objects uint32) []uint64 {
 
 // back makes records and bits usable up to the given page.
 func (t *spanTable) back(pages uint32) error {
+	if err := t.touched.marks.Back(markBytes(uintptr(pages) * bitmapBytes)); err != nil {
+		return err
+	}
 	if err := t.records.Back(uintptr(pages) * unsafe.Sizeof(span{})); err != nil {
 		return err
 	}

@@ -3,6 +3,9 @@ package arena
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // largeStats counts the large blocks in use.
@@ -86,7 +89,7 @@ type Stats struct {
 	Retained int64 `json:"/memory/retained:bytes"`
 	// Released was returned to the system, from the start.
 	Released int64 `json:"/memory/released:bytes"`
-	// Metadata is tables and magazines, as far as they were ever used. It comes on
+	// Metadata is tables and magazines, as far as they take memory or were ever used. It comes on
 	// top of Backed and counts towards no limit.
 	Metadata int64 `json:"/memory/metadata:bytes"`
 	// NodeMoves is how often the magazines of a vCPU were emptied, since it had come to
@@ -140,11 +143,7 @@ func (h *Heap) Stats() *Stats {
 		s.Limit = h.budget.limit << pageShift
 	}
 	s.Charged = h.budget.Charged()
-	tables := []int64{int64(h.pageMapMemory.Size), int64(h.spans.records.Size), int64(h.spans.bitmaps.Size), int64(h.spans.gone.Size)}
-	s.Reserved = int64(h.memory.Size) + h.Magazines.Reserved()
-	for _, size := range tables {
-		s.Reserved += size
-	}
+	s.Reserved = int64(h.memory.Size+h.pageMapMemory.Size+h.spans.memory.Size) + h.Magazines.Reserved()
 	return s
 }
 
@@ -209,12 +208,12 @@ func (h *Heap) GoneCharged() (bytes int64) {
 
 // Metadata returns Stats.Metadata alone.
 func (h *Heap) Metadata() int64 {
-	bytes := h.Magazines.Footprint()
+	bytes := h.Magazines.Footprint() + h.spans.touched.count.Load()*int64(osmem.PageSize())
 	for _, n := range h.nodes {
 		n.pages.mu.Lock()
 		pages := uintptr(n.pages.top - n.pages.base)
 		n.pages.mu.Unlock()
-		bytes += int64(pages*4 + roundUp(pages) + roundUp(pages*unsafe.Sizeof(span{})) + roundUp(pages*bitmapBytes))
+		bytes += int64(pages * (unsafe.Sizeof(rseqcs.PageEntry(0)) + 1 + unsafe.Sizeof(span{})))
 	}
 	return bytes
 }
