@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
+	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
 // TestCarried: pop and push return the arguments that a caller leaves to them, in
@@ -123,4 +124,27 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 	b, _ = blocks.Alloc(&blocks, size)
 	check("alloc of an address with a lower half of zero", unsafe.Pointer(unsafe.SliceData(b)), low)
 	check("calls of the slow path", slow, 0)
+}
+
+// TestBlocksWithOtherRegisters calls with registers full that a call leaves as they are:
+// what a block has of them, or its error, the sections write.
+func TestBlocksWithOtherRegisters(t *testing.T) {
+	m := newBlocksModel(t, steady.Random(t))
+	defer m.close()
+	prepare()
+	const class = 1
+	type fuller = func(b *Blocks, n int, r2, r3, r4, r5, r6, r7 uintptr) ([]byte, error)
+	for name, call := range map[string]*allocFunc{"Alloc": &m.Alloc, "AllocZeroed": &m.AllocZeroed} {
+		if outcome := m.stack.Push(class, m.objects[class][0]); outcome != Pushed {
+			t.Fatalf("pushed: %d", outcome)
+		}
+		block, err := (*(*fuller)(unsafe.Pointer(call)))(&m.Blocks, testSizes[0], 1, 2, 3, 4, 5, 6)
+		if words := *(*[2]uintptr)(unsafe.Pointer(&err)); words != [2]uintptr{} {
+			t.Errorf("%s: the error has the words %#x", name, words)
+			continue
+		}
+		if unsafe.Pointer(unsafe.SliceData(block)) != m.objects[class][0] || len(block) != testSizes[0] || cap(block) != testSizes[0] {
+			t.Errorf("%s: %p with %d of %d bytes", name, unsafe.SliceData(block), len(block), cap(block))
+		}
+	}
 }

@@ -42,7 +42,10 @@ func unregister(t *testing.T) {
 
 // TestUnregisteredThread works on a thread that cannot run sections: none of them
 // takes effect there, and the stack serves it from the slabs of the Ps.
-func TestUnregisteredThread(t *testing.T) {
+func TestUnregisteredThread(t *testing.T) { withoutSections(t, unregister) }
+
+// withoutSections is TestUnregisteredThread with a way to lose the registration.
+func withoutSections(t *testing.T, lose func(t *testing.T)) {
 	if prepare(); !sections {
 		return // all threads are such
 	}
@@ -65,7 +68,7 @@ func TestUnregisteredThread(t *testing.T) {
 			*slotAt(stack.slab(id), c.begin) = unsafe.Pointer(new(token))
 			*headerAt(stack.slab(id), 0) = header{c.begin + slotSize, c.first}
 		}
-		unregister(t)
+		lose(t)
 		checkUnregistered(t, stack)
 	}()
 	<-done

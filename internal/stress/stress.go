@@ -1,5 +1,6 @@
 // Package stress makes the conditions under which a wrong section shows: more
-// threads than CPUs, garbage collections and profiling signals all the time.
+// threads than CPUs, garbage collections and profiling signals all the time. It knows
+// the kernels on which none can be right.
 package stress
 
 import (
