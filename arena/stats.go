@@ -89,9 +89,12 @@ type Stats struct {
 	Retained int64 `json:"/memory/retained:bytes"`
 	// Released was returned to the system, from the start.
 	Released int64 `json:"/memory/released:bytes"`
-	// Metadata is tables and magazines, as far as they take memory or were ever used. It comes on
-	// top of Backed and counts towards no limit.
+	// Metadata is tables, as far as they take memory, and magazines, as far as they
+	// were ever used. It comes on top of Backed and counts towards no limit.
 	Metadata int64 `json:"/memory/metadata:bytes"`
+	// Arenas is how many vCPUs, and Ps of threads without one, ever had magazines: with
+	// mm_cid about as many as the CPUs that the process may use.
+	Arenas int64 `json:"/vcpus/used:arenas"`
 	// NodeMoves is how often the magazines of a vCPU were emptied, since it had come to
 	// another NUMA node.
 	NodeMoves int64 `json:"/numa/moves:events"`
@@ -126,7 +129,7 @@ func (h *Heap) Stats() *Stats {
 		s.CachedCentral += c.Central * size
 		s.Tails += c.Spans * (int64(classes[class].pages)<<pageShift - int64(classes[class].perSpan)*size)
 	}
-	s.Metadata = h.Metadata()
+	s.Metadata, s.Arenas = h.Metadata(), int64(h.Magazines.Used())
 	h.hugeStats(s)
 	for _, n := range h.nodes {
 		of := n.stats()

@@ -76,13 +76,13 @@ func printGroup(w io.Writer, d *result.Document, group result.Group) error {
 	for _, s := range group.Summaries {
 		names = max(names, len(s.Peer))
 	}
-	fmt.Fprintf(table, "%-*s\tns/op\tlow..high\tratio\tCPU ns\tpeak MiB\tadded MiB\tend MiB\tfaults\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\t\n",
+	fmt.Fprintf(table, "%-*s\tns/op\tlow..high\tratio\tCPU ns\tpeak MiB\tadded MiB\tend MiB\tfaults\tGC cycles\tGC CPU\tGo allocs/op\taborts/M\tarenas\t\n",
 		names, fmt.Sprintf("GOMAXPROCS=%d", group.CPUs))
 	for _, s := range group.Summaries {
-		fmt.Fprintf(table, "%-*s\t%s\t%s..%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.1f %%\t%s\t%s\t\n",
+		fmt.Fprintf(table, "%-*s\t%s\t%s..%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.1f %%\t%s\t%s\t%s\t\n",
 			names, s.Peer, digits(s.Time.Median), digits(s.Time.Low), digits(s.Time.High), ratio(s, d.Settings), digits(s.CPU),
 			unlessZero(s.Peak.Median/(1<<20), "%.1f"), unlessZero(s.Added/(1<<20), "%.1f"), unlessZero(s.EndBytes/(1<<20), "%.1f"), s.MinorFaults+s.MajorFaults, s.GCCycles, 100*s.GCShare, digits(s.HeapObjects),
-			unlessZero(s.Aborts*1e6, "%.2f"))
+			unlessZero(s.Aborts*1e6, "%.2f"), unlessZero(s.Arenas, "%.0f"))
 	}
 	if err := table.Flush(); err != nil {
 		return err

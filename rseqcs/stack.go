@@ -327,17 +327,32 @@ func (s *Stack) Len(slab, class int) int {
 // slots of the classes that a vCPU or P has set up, as far as their ends.
 func (s *Stack) Footprint() (bytes int64) {
 	for slab := range s.vcpuSlabs + s.pSlabs {
-		used := false
-		for class, c := range s.classes {
-			h := headerAt(s.slab(slab), uintptr(class))
-			if atomic.LoadUint32(&h.current) != 0 {
-				used = true
-				bytes += int64(atomic.LoadUint32(&h.end) - c.begin)
-			}
+		bytes += s.footprint(slab)
+	}
+	return bytes
+}
+
+// Used returns how many slabs were ever used: one for each id that a thread had in a
+// section, and for each P without one.
+func (s *Stack) Used() (slabs int) {
+	for slab := range s.vcpuSlabs + s.pSlabs {
+		if s.footprint(slab) > 0 {
+			slabs++
 		}
-		if used {
-			bytes += int64(len(s.classes) * headerSize)
+	}
+	return slabs
+}
+
+// footprint is Footprint of one slab: 0 if it was never used.
+func (s *Stack) footprint(slab int) (bytes int64) {
+	for class, c := range s.classes {
+		h := headerAt(s.slab(slab), uintptr(class))
+		if atomic.LoadUint32(&h.current) != 0 {
+			bytes += int64(atomic.LoadUint32(&h.end) - c.begin)
 		}
+	}
+	if bytes > 0 {
+		bytes += int64(len(s.classes) * headerSize)
 	}
 	return bytes
 }

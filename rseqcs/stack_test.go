@@ -354,13 +354,18 @@ func TestFootprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stack.Close()
-	if n := stack.Footprint(); n != 0 {
-		t.Errorf("%d bytes before the first use", n)
+	if n := stack.Footprint(); n != 0 || stack.Used() != 0 {
+		t.Errorf("%d bytes of %d slabs before the first use", n, stack.Used())
 	}
 	c := stack.classes[0]
 	*headerAt(stack.slab(0), 0) = header{c.begin, c.first}
 	if n, want := stack.Footprint(), int64(initial*slotSize+2*headerSize); n != want {
 		t.Errorf("%d bytes, want %d", n, want)
+	}
+	last, _ := stack.Slabs()
+	*headerAt(stack.slab(last-1), 1) = header{stack.classes[1].begin, stack.classes[1].first}
+	if n := stack.Used(); n != 2 {
+		t.Errorf("%d slabs are used, want the first and the last", n)
 	}
 }
 

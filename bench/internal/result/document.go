@@ -88,6 +88,7 @@ type Sample struct {
 	GCShare     float64 `json:"gc_share"`     // of the CPU time used, 0 to 1
 	HeapObjects int64   `json:"heap_objects"` // allocated on the Go heap
 	Aborts      int64   `json:"aborts"`       // of critical sections
+	Arenas      int64   `json:"arenas"`       // of ours, that were ever used; 0 for others
 	MinorFaults int64   `json:"minor_faults"`
 	MajorFaults int64   `json:"major_faults"`
 	CPUSeconds  float64 `json:"cpu_seconds"` // of the whole process

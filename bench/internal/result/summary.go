@@ -26,6 +26,7 @@ type Summary struct {
 	HeapObjects, Aborts      float64 // per operation
 	MinorFaults, MajorFaults float64 // of the measured time
 	StartBytes, EndBytes     float64
+	Arenas                   float64
 
 	Mode, ModeReason string
 
@@ -139,6 +140,7 @@ func summarise(cell []Sample) Summary {
 		MajorFaults: over(func(s Sample) float64 { return float64(s.MajorFaults) }).Median,
 		HeapObjects: perOperation(func(s Sample) int64 { return s.HeapObjects }),
 		Aborts:      perOperation(func(s Sample) int64 { return s.Aborts }),
+		Arenas:      over(func(s Sample) float64 { return float64(s.Arenas) }).Median,
 		Mode:        cell[0].Mode,
 		ModeReason:  cell[0].ModeReason,
 	}

@@ -24,6 +24,8 @@ func (h vcpuHeap) alloc(n int) []byte {
 
 func (h vcpuHeap) free(b []byte) { h.allocator.Free(b) }
 
+func (h vcpuHeap) arenas() int64 { return h.allocator.Stats().Arenas }
+
 func (h vcpuHeap) zalloc(n int) []byte {
 	b, err := h.allocator.Alloc(n)
 	if err != nil {

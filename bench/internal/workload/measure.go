@@ -48,6 +48,9 @@ func Measure(request Request) (result.Sample, error) {
 	sample.Peer = peer.Name
 	sample.StartBytes = startBytes
 	sample.EndBytes, sample.PeakBytes = residentBytes()
+	if ours, ok := at.loops.(interface{ arenas() int64 }); ok {
+		sample.Arenas = ours.arenas()
+	}
 	features := vcpu.Probe()
 	sample.Mode, sample.ModeReason = features.Mode.String(), features.Reason
 	if err := at.close(after.leaks); err != nil {

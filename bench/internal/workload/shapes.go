@@ -156,7 +156,7 @@ func livings() []Shape {
 func bounds() []Shape {
 	shapes := []Shape{
 		{Name: "fragmentation", Needs: Hold, build: fragmentation, Warm: time.Millisecond,
-			About: "1 GiB of 16 to 2048 B written, 90 % freed at random, a wait, the rest freed, a wait; time of the first two"},
+			About: "1 GiB of 16 to 2048 B written, 90 % freed at random, 3 s, the rest freed, 2 s; time of the first two"},
 		{Name: "burst", Needs: Hold | Share, build: burst, Warm: time.Millisecond,
 			About: "beside 48 MiB in use, 1000 fresh goroutines fill 128 KiB each, free them and end; then a wait"},
 	}

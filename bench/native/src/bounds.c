@@ -7,7 +7,7 @@ static struct {
 	unsigned char **slots;
 	int *sizes;
 	long volume, used, room;
-	double wait;
+	double first, wait; // seconds before the first and the second look
 	rnd random;
 } frag;
 
@@ -44,8 +44,8 @@ static long fragment_step(worker *w) {
 	return frag.used;
 }
 
-static void wait_then_pairs(const char *before) {
-	pause_for(frag.wait);
+static void wait_then_pairs(double wait, const char *before) {
+	pause_for(wait);
 	if (before)
 		look(before);
 	for (int i = 0; i < 1000; i++) {
@@ -56,18 +56,19 @@ static void wait_then_pairs(const char *before) {
 }
 
 static void fragment_figures(void) {
-	wait_then_pairs("after_wait_bytes");
+	wait_then_pairs(frag.first, "after_wait_bytes");
 	look("after_pairs_bytes");
 	for (long i = 0; i < frag.used; i++)
 		if (frag.slots[i])
 			block_free(frag.slots[i]);
-	wait_then_pairs(NULL);
+	wait_then_pairs(frag.wait, NULL);
 	look("all_freed_bytes");
 }
 
 static plan fragmentation(scene *s) {
 	long peak;
 	frag.volume = portion(s, 1 << 30, s->time);
+	frag.first = shortened(s, 3);
 	frag.wait = shortened(s, 2);
 	frag.room = frag.volume / ((16 + 2048) / 2) * 9 / 8 + 64;
 	frag.slots = own_memory(frag.room * sizeof *frag.slots);

@@ -117,6 +117,7 @@ type blocks struct {
 	*game
 	memory *alloc.Allocator
 	round  chan []byte
+	arenas int // that were ever used, at the end
 }
 
 func newBlocks(g *game) *blocks {
@@ -124,7 +125,7 @@ func newBlocks(g *game) *blocks {
 	if err != nil {
 		panic(err)
 	}
-	return &blocks{g, memory, make(chan []byte, blockCount)}
+	return &blocks{game: g, memory: memory, round: make(chan []byte, blockCount)}
 }
 
 func (b *blocks) play(me uint64) {
@@ -175,7 +176,9 @@ func (b *blocks) checkNoneLost() {
 	for block := range b.round {
 		b.retire(block)
 	}
-	if live := b.memory.Stats().Live; live != 0 {
-		b.fail("%d bytes of blocks are lost", live)
+	stats := b.memory.Stats()
+	b.arenas = int(stats.Arenas)
+	if stats.Live != 0 {
+		b.fail("%d bytes of blocks are lost", stats.Live)
 	}
 }

@@ -72,7 +72,7 @@ func main() {
 	offline := flag.Bool("offline", false, "take CPUs offline and back: of the whole machine")
 	players := flag.Int("players", 16, "goroutines of each of the two games")
 	confine := flag.Int("confine", 0, "stay on so many CPUs from the start; 0 for all")
-	ids := flag.Int("ids", 0, "fail if more ids than this are ever seen; 0 for any number")
+	ids := flag.Int("ids", 0, "fail if more ids than this are ever seen, or more arenas used; 0 for any number")
 	cpuset := flag.Bool("cpuset", false, "shrink and widen a cpuset: needs root and a cgroup v2 with that controller")
 	flag.Parse()
 
@@ -106,11 +106,11 @@ func main() {
 		g.fail("no section was aborted: this run has shown nothing")
 	}
 	count, highest := g.seen()
-	if *ids > 0 && int(count) > *ids {
-		g.fail("%d ids were seen, on %d CPUs; at most %d are right", count, runtime.NumCPU(), *ids)
+	if *ids > 0 && max(int(count), blocks.arenas) > *ids {
+		g.fail("%d ids were seen and %d arenas used, on %d CPUs; at most %d are right", count, blocks.arenas, runtime.NumCPU(), *ids)
 	}
-	text := fmt.Sprintf("churn on %d CPUs: mode %v, %d rounds, %d ids, the highest %d of %d, %d aborts, %d registrations, %d fallbacks",
-		runtime.NumCPU(), features.Mode, g.rounds.Load(), count, highest, vcpu.Max(),
+	text := fmt.Sprintf("churn on %d CPUs: mode %v, %d rounds, %d ids, the highest %d of %d, %d arenas, %d aborts, %d registrations, %d fallbacks",
+		runtime.NumCPU(), features.Mode, g.rounds.Load(), count, highest, vcpu.Max(), blocks.arenas,
 		after.Aborts-before.Aborts, after.Registrations-before.Registrations, after.Fallbacks-before.Fallbacks)
 	for _, d := range disturbances {
 		text += fmt.Sprintf(", %s %d times", d.name, d.times)
