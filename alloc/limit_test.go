@@ -2,7 +2,9 @@ package alloc
 
 import (
 	"runtime"
+	"sync"
 	"testing"
+	"time"
 )
 
 // TestLimitReachesOtherVCPUs fills and frees up to the limit on one thread, which
@@ -44,4 +46,37 @@ func TestLimitReachesOtherVCPUs(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// TestWholeLimitDespiteOtherVCPUs leaves a few free blocks on two vCPUs, and wants the
+// whole limit: a caller has only one of the two.
+func TestWholeLimitDespiteOtherVCPUs(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("one CPU is one vCPU")
+	}
+	const limit = 8 << 20
+	a := open(t, Options{Limit: limit, ReleaseDelay: -1})
+	var threads sync.WaitGroup
+	for until := time.Now().Add(10 * time.Second); a.Stats().Arenas < 2; {
+		if time.Now().After(until) {
+			t.Fatal("in 10 s all threads ran on one vCPU")
+		}
+		for range runtime.NumCPU() {
+			threads.Go(func() {
+				for range 1000 {
+					if b, err := a.AllocUninit(64); err != nil {
+						t.Error(err)
+					} else {
+						a.Free(b)
+					}
+				}
+			})
+		}
+		threads.Wait()
+	}
+	if b, err := a.AllocUninit(limit); err != nil {
+		t.Errorf("%v, while %d bytes are free in magazines", err, a.Stats().CachedVCPU)
+	} else {
+		a.Free(b)
+	}
 }

@@ -10,7 +10,8 @@ import (
 
 // worthDraining is the share of the heap that other vCPUs' magazines must hold
 // before reclaim stops them: draining costs everyone a refill, and it takes the
-// freeing of that much memory until it is worth it again.
+// freeing of that much memory until it is worth it again. For a caller who wants such a
+// share any object is worth it: one alone may keep the run from being long enough.
 const worthDraining = 16
 
 // sweptAhead is the share of a full limit that is returned inside of spans at once.
@@ -18,8 +19,8 @@ const sweptAhead = 64
 
 // reclaim moves the free objects of the caches back to the spans, so that whole
 // spans become free: of the transfer caches, of this vCPU's magazines, and, if
-// they hold enough for it to help, of all the others'. want is how many bytes
-// the caller needs; 0 means all that can be had.
+// it is worth it, of all the others'. want is how many bytes the caller needs; 0 means all
+// that can be had.
 func (h *Heap) reclaim(want int64) {
 	// One at a time: what a second one would find is in the hands of the first.
 	h.draining.Lock()
@@ -42,7 +43,11 @@ func (h *Heap) reclaim(want int64) {
 	if limit := h.budget.Limit(); limit > 0 {
 		most = min(most, limit)
 	}
-	if want == 0 || h.heldByVCPUs() >= max(want, most/worthDraining) {
+	least := most / worthDraining
+	if want >= least {
+		least = 1
+	}
+	if want == 0 || h.heldByVCPUs() >= least {
 		h.Magazines.Drain(func(class int, objects []unsafe.Pointer) {
 			h.giveObjects(uint8(class), objects)
 		})
