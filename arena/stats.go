@@ -92,8 +92,8 @@ type Stats struct {
 	// Metadata is tables, as far as they take memory, and magazines, as far as they
 	// were ever used. It comes on top of Backed and counts towards no limit.
 	Metadata int64 `json:"/memory/metadata:bytes"`
-	// Arenas is how many vCPUs, and Ps of threads without one, ever had magazines: with
-	// mm_cid about as many as the CPUs that the process may use.
+	// Arenas is how many vCPUs, and Ps of threads without one, ever had magazines, those of
+	// caches not looked at: with mm_cid about as many as the CPUs that the process may use.
 	Arenas int64 `json:"/vcpus/used:arenas"`
 	// NodeMoves is how often the magazines of a vCPU were emptied, since it had come to
 	// another NUMA node.

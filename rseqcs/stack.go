@@ -332,8 +332,8 @@ func (s *Stack) Footprint() (bytes int64) {
 	return bytes
 }
 
-// Used returns how many slabs were ever used: one for each id that a thread had in a
-// section, and for each P without one.
+// Used returns how many slabs were ever used: those of the vCPUs, and of the Ps, on which
+// the magazine of some class was set up.
 func (s *Stack) Used() (slabs int) {
 	for slab := range s.vcpuSlabs + s.pSlabs {
 		if s.footprint(slab) > 0 {
@@ -347,12 +347,13 @@ func (s *Stack) Used() (slabs int) {
 func (s *Stack) footprint(slab int) (bytes int64) {
 	for class, c := range s.classes {
 		h := headerAt(s.slab(slab), uintptr(class))
-		if atomic.LoadUint32(&h.current) != 0 {
-			bytes += int64(atomic.LoadUint32(&h.end) - c.begin)
+		if atomic.LoadUint32(&h.current) == 0 {
+			continue
 		}
-	}
-	if bytes > 0 {
-		bytes += int64(len(s.classes) * headerSize)
+		if bytes == 0 {
+			bytes = int64(len(s.classes) * headerSize)
+		}
+		bytes += int64(atomic.LoadUint32(&h.end) - c.begin)
 	}
 	return bytes
 }

@@ -363,7 +363,8 @@ func TestFootprint(t *testing.T) {
 		t.Errorf("%d bytes, want %d", n, want)
 	}
 	last, _ := stack.Slabs()
-	*headerAt(stack.slab(last-1), 1) = header{stack.classes[1].begin, stack.classes[1].first}
+	begin := stack.classes[1].begin
+	*headerAt(stack.slab(last-1), 1) = header{begin, begin} // set up with no room yet
 	if n := stack.Used(); n != 2 {
 		t.Errorf("%d slabs are used, want the first and the last", n)
 	}
