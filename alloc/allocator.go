@@ -46,6 +46,17 @@ type Options struct {
 	// Limit return memory. Limit: at least 10 ms.
 	ReleaseDelay time.Duration
 
+	// ReleaseRate is how much that goroutine returns in a second at the most, in bytes, as
+	// long as no soft limit is exceeded: to return memory takes time of the CPUs, and to
+	// need it again more. Default: no bound. Limit: at least 1 MiB.
+	ReleaseRate int64
+
+	// Retain is how much free memory may wait for that, in bytes: when a block above
+	// 256 KiB is freed or shrunk, what is beyond goes back in that call. Negative: any.
+	// Default: 64 MiB, or an eighth of the pages in use if that is more; with a negative
+	// ReleaseDelay any.
+	Retain int64
+
 	// Placement is on which NUMA nodes memory lies: Local, Interleave, or OnNode of a
 	// number. A node that is full, or gone, is replaced by others. Stats tells what
 	// has become of it (Placement and PlacementReason): a process with a memory policy
@@ -107,6 +118,7 @@ const (
 	minLimit            = 64 << 10 // bytes, of Options.Limit
 	defaultReleaseDelay = time.Second
 	minReleaseDelay     = 10 * time.Millisecond
+	minReleaseRate      = 1 << 20 // bytes in a second
 )
 
 // Allocator hands out memory outside of the Go heap. All methods may be called
@@ -149,6 +161,8 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 		return nil, fmt.Errorf("alloc: Options.Placement is a node below 0")
 	case o.ReleaseDelay > 0 && o.ReleaseDelay < minReleaseDelay:
 		return nil, fmt.Errorf("alloc: Options.ReleaseDelay is %v, at least %v are needed", o.ReleaseDelay, minReleaseDelay)
+	case o.ReleaseRate != 0 && o.ReleaseRate < minReleaseRate:
+		return nil, fmt.Errorf("alloc: Options.ReleaseRate is %d bytes in a second, at least %d are needed", o.ReleaseRate, minReleaseRate)
 	}
 	a := &Allocator{name: o.Name, options: o, parent: parent}
 	var above *arena.Budget
@@ -163,11 +177,24 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 	if err := a.heap.Open(arena.Config{Name: a.name, Reserve: reserve, Budget: a.budget, Placement: o.Placement, Huge: o.HugePages, Slow: a.slow()}); err != nil {
 		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
 	}
-	if o.ReleaseDelay > 0 && osmem.CanRelease {
-		a.heap.ReleaseAfter(o.ReleaseDelay)
+	if osmem.CanRelease {
+		a.release(o)
 	}
 	a.enroll()
 	return a, nil
+}
+
+// release sets what the heap returns to the system unasked.
+func (a *Allocator) release(o Options) {
+	if o.ReleaseDelay > 0 {
+		a.heap.ReleaseAfter(o.ReleaseDelay)
+		if o.ReleaseRate > 0 {
+			a.heap.ReleaseAtMost(o.ReleaseRate)
+		}
+	}
+	if o.Retain > 0 || o.Retain == 0 && o.ReleaseDelay > 0 {
+		a.heap.RetainAtMost(o.Retain)
+	}
 }
 
 // slow returns what serves the calls that the sections cannot.

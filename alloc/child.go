@@ -11,7 +11,7 @@ import (
 // Child returns an allocator with a budget below a's: the memory that it takes counts
 // towards its own limit and towards those of a and all above. Its name is a's
 // with its own behind a slash ("child" by default); its ReleaseDelay,
-// Placement and HugePages are a's by default, and so is its Reserve unless a limit says that it
+// ReleaseRate, Retain, Placement and HugePages are a's by default, and so is its Reserve unless a limit says that it
 // needs less.
 //
 // A child has caches and pages of its own. So what a tenant does costs others no
@@ -29,6 +29,12 @@ func (a *Allocator) Child(o Options) (*Allocator, error) {
 	o.Name = a.name + "/" + o.Name
 	if o.ReleaseDelay == 0 {
 		o.ReleaseDelay = a.options.ReleaseDelay
+	}
+	if o.ReleaseRate == 0 {
+		o.ReleaseRate = a.options.ReleaseRate
+	}
+	if o.Retain == 0 {
+		o.Retain = a.options.Retain
 	}
 	if o.HugePages == 0 {
 		o.HugePages = a.options.HugePages

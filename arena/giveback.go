@@ -126,15 +126,53 @@ func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 }
 
 // returnPages returns the memory of about so many pages of free spans to the
-// system, or of as many as there are: those on dense huge pages only if hard.
-func (h *pageHeap) returnPages(pages int64, hard bool) {
+// system, or of as many as there are: those on dense huge pages only if hard. It returns
+// how many pages these were.
+func (h *pageHeap) returnPages(pages int64, hard bool) (returned int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for before := h.released; h.released-before < pages; {
-		if !h.returnOne(uint32(min(pages-(h.released-before), returnedAtOnce)), hard) {
-			return
-		}
+	before := h.released
+	for returned < pages && h.returnOne(uint32(min(pages-returned, returnedAtOnce)), hard) {
+		returned = h.released - before
 	}
+	return returned
+}
+
+const (
+	// retainedLeast is how much free memory stays of itself, in pages, and retainedShare
+	// what part of the pages in use, if that is more.
+	retainedLeast = 64 << 20 >> pageShift
+	retainedShare = 8
+)
+
+// RetainAtMost makes the memory of free pages beyond so many bytes go back at once when
+// a large block is freed: it would be much that waits for upkeep. 0 stands for 64 MiB, or
+// an eighth of what is in use. Call it once, before h is used.
+func (h *Heap) RetainAtMost(bytes int64) {
+	if h.retained = bytes >> pageShift; bytes == 0 {
+		h.retained = -1
+	}
+}
+
+// giveExcess returns the free memory of a node that is not to be retained.
+func (h *Heap) giveExcess(n *node) {
+	if h.retained == noBound {
+		return
+	}
+	if excess := n.pages.excess(h.retained, int64(len(h.nodes))); excess > 0 {
+		n.pages.returnPages(excess, false)
+	}
+}
+
+// excess returns how many free pages there are that may take memory, beyond those that
+// may be retained by all of so many nodes; a negative number stands for the default.
+func (h *pageHeap) excess(retained, nodes int64) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if retained < 0 {
+		return h.resident - max(retainedLeast/nodes, h.used/retainedShare)
+	}
+	return h.resident - retained/nodes
 }
 
 // returnedAtOnce bounds one system call that returns memory, in pages: 16 MiB.

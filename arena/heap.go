@@ -34,6 +34,7 @@ type Heap struct {
 	capacity      capacity
 	upkeep        upkeep
 	draining      sync.Mutex // reclaim, one at a time
+	retained      int64      // free pages that stay when a large block is freed; -1: by what is used
 	rescue        rescue
 
 	machine         *machine
@@ -84,6 +85,7 @@ func (h *Heap) Open(c Config) error {
 	h.capacity.open(stack, limit)
 	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, c.Slow)
 	h.chooseHuge(c.Huge, limit)
+	h.retained = noBound
 	h.budget.open(h)
 	return nil
 }

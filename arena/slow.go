@@ -171,7 +171,9 @@ func (h *Heap) ShrinkLarge(address unsafe.Pointer, n int) {
 	pages := h.spans.at(page).pages
 	if keep := uint32(PagesFor(n)); keep < pages {
 		h.large.bytes.Add(-int64(pages-keep) << pageShift)
-		h.nodeOf(page).pages.shrink(page, keep)
+		n := h.nodeOf(page)
+		n.pages.shrink(page, keep)
+		h.giveExcess(n)
 		h.upkeep.begin(h)
 	}
 }
@@ -193,7 +195,9 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 	h.large.blocks.Add(-1)
 	h.large.bytes.Add(-int64(s.pages) << pageShift)
 	s.state = spanNone
-	h.nodeOf(page).pages.release(page, true)
+	n := h.nodeOf(page)
+	n.pages.release(page, true)
+	h.giveExcess(n)
 	h.upkeep.begin(h)
 	return true
 }

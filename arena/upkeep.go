@@ -25,6 +25,7 @@ import (
 // stays. What has come out of caches has waited already, and goes on at once.
 type upkeep struct {
 	delay   time.Duration // two rounds; 0 is never
+	pages   int64         // that a round returns at the most
 	running atomic.Bool
 	ended   chan struct{}
 	group   sync.WaitGroup
@@ -49,8 +50,18 @@ const (
 func (h *Heap) ReleaseAfter(delay time.Duration) {
 	h.upkeep.ended = make(chan struct{})
 	h.upkeep.idle = h.Magazines.NewIdle()
-	h.upkeep.delay = delay
+	h.upkeep.delay, h.upkeep.pages = delay, noBound
 }
+
+// ReleaseAtMost bounds what h returns by itself, in bytes for each second; a soft limit
+// that is exceeded takes no notice of it. Call it once, behind ReleaseAfter.
+func (h *Heap) ReleaseAtMost(rate int64) {
+	round := h.upkeep.delay / stillLooks
+	h.upkeep.pages = max(1, int64(float64(rate)*round.Seconds())>>pageShift)
+}
+
+// noBound is more pages than there are.
+const noBound = math.MaxInt64 / 2
 
 // begin makes the goroutine run. Slow paths call it when they are done: what they
 // have left behind is seen by the goroutine, before it ends or after.
@@ -107,21 +118,41 @@ func (h *Heap) maintain() (again bool) {
 		waited[i] = max(0, n.pages.residentNow()-before[i])
 	}
 	h.draining.Unlock()
+	left := u.pages
 	for i, n := range h.nodes {
 		low := n.pages.takeLow()
-		hard := false
 		if h.budget.overSoft() {
-			hard, waited[i] = true, math.MaxInt64/2
+			n.pages.returnPages(noBound, true)
+		} else {
+			left -= n.pages.returnPages(min(left, min(low, n.low)+waited[i]), false)
 		}
-		n.pages.returnPages(min(low, n.low)+waited[i], hard)
 		n.low = low
 	}
 	collapses := h.collapse()
 	swept := false
 	if u.round%stillLooks == 0 {
-		_, swept, _ = h.sweep(false, u.goesOn)
+		swept = h.sweepSome(left)
 	}
 	return swept || collapses || u.round%stillLooks != 0 || h.leftBehind()
+}
+
+// sweepSome sweeps until about so many pages were returned, and reports whether the next
+// sweep may find more.
+func (h *Heap) sweepSome(pages int64) (again bool) {
+	if pages <= 0 {
+		return true
+	}
+	most := h.swept() + min(pages, noBound>>pageShift)<<pageShift
+	_, again, _ = h.sweep(false, func() bool { return h.upkeep.goesOn() && h.swept() < most })
+	return again
+}
+
+// swept returns the bytes that were ever returned inside of spans.
+func (h *Heap) swept() (bytes int64) {
+	for _, n := range h.nodes {
+		bytes += n.gone.released.Load()
+	}
+	return bytes
 }
 
 // collapse makes huge pages of what is in use as a whole, where that is wanted.

@@ -67,6 +67,7 @@ var killers = map[string]killer{
 	// The floors above.
 	"arena":      {folder: "arena"},
 	"moves":      {folder: "arena", run: "Upkeep|Surplus|Sweep|Fullest|Central|GiveObjects|Transfer"},
+	"retain":     {folder: "arena", run: "TestRetain|ReleaseRate"},
 	"bitmaps":    {folder: "arena", run: "BitmapsComeBack|HeapModel"},
 	"rescue":     {folder: "arena", run: "Rescue|FullLimit"},
 	"budgets":    {folder: "arena", run: "Budget|Squeeze|HeapLimit|PageHeapModel"},
