@@ -38,7 +38,7 @@ func TestRetain(t *testing.T) {
 		{"of itself, much in use", 0, 24 * retainedLeast, 3 * retainedLeast},
 		{"not bounded", -1, 0, blocks * pages},
 	} {
-		reserve := int64((blocks+1)*pages+row.others) << pageShift
+		reserve := int64(blocks*pages+row.others)<<pageShift + MinReserve
 		if reserve > MaxReserve {
 			continue // addresses of 32 bits
 		}
