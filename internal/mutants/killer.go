@@ -75,7 +75,7 @@ var killers = map[string]killer{
 	"heaps":      {folder: "arena", run: "HeapModel|HeapConcurrent|HeapLimit"},
 	"trim":       {folder: "alloc", run: "Trim"},
 	"child":      {folder: "alloc", run: "ChildL|ChildI|Reclaim|Wait|Closed"},
-	"limits":     {folder: "alloc", run: "ReachesOther|WholeLimit"},
+	"limits":     {folder: "alloc", run: "ReachesOther|WholeLimit|AtAnyInstant"},
 	"children":   {folder: "alloc", run: "ChildrenAtOnce"},
 	"batch":      {folder: "alloc", run: "Batch|FreeTwice|Closed"},
 	"realloc":    {folder: "alloc", run: "Realloc"},
