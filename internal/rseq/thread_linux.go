@@ -25,7 +25,6 @@ func isCgo() bool
 func threadWord() uintptr
 func threadG() (stored uintptr, register unsafe.Pointer)
 func threadPointer() uintptr
-func field(offset, libcOffset uintptr, libc bool) uint32
 func fieldPair(offset, libcOffset uintptr, libc bool) uint64
 func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 func rawRseq(area, length uintptr) (errno uintptr)
@@ -202,6 +201,14 @@ func EnsureThread() bool {
 	}
 	return false
 }
+
+// field reads one field of this thread's area, NoID where the thread has none.
+func field(offset, libcOffset uintptr, libc bool) uint32 {
+	return uint32(fieldPair(offset, libcOffset, libc))
+}
+
+// A pair from the last field on lies within the shortest area.
+const _ uint = MinLength - OffsetMMCID - 8
 
 // ensureTries bounds how often EnsureThread follows a goroutine that moves.
 const ensureTries = 3

@@ -34,28 +34,6 @@ TEXT ·threadPointer(SB), NOSPLIT, $0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
-// func field(offset, libcOffset uintptr, libc bool) uint32
-// Reads one field of this thread's area, NoID where the thread has none.
-TEXT ·field(SB), NOSPLIT, $0-28
-	MOVQ offset+0(FP), BX
-	CMPB libc+16(FP), $0
-	JNE  libcArea
-	MOVQ WORD, AX
-	TESTQ AX, AX
-	JEQ  none
-	MOVL (AX)(BX*1), AX
-	MOVL AX, ret+24(FP)
-	RET
-libcArea:
-	MOVQ 0(FS), AX
-	ADDQ libcOffset+8(FP), AX
-	MOVL (AX)(BX*1), AX
-	MOVL AX, ret+24(FP)
-	RET
-none:
-	MOVL $-1, ret+24(FP)
-	RET
-
 // func fieldPair(offset, libcOffset uintptr, libc bool) uint64
 // Reads two fields of this thread's area that stand side by side, with one load:
 // the kernel, which writes them when it has interrupted the thread, comes before or

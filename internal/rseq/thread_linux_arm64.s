@@ -36,32 +36,6 @@ TEXT ·threadPointer(SB), NOSPLIT, $0-8
 	MOVD R0, ret+0(FP)
 	RET
 
-// func field(offset, libcOffset uintptr, libc bool) uint32
-// Reads one field of this thread's area, NoID where the thread has none.
-TEXT ·field(SB), NOSPLIT, $0-28
-	MOVD  offset+0(FP), R1
-	MRS   TPIDR_EL0, R0
-	MOVBU libc+16(FP), R2
-	CBNZ  R2, libcArea
-	CBZ   R0, none
-	MOVD  const_OffsetOwner(R0), R2
-	MOVD  const_OffsetOfM(g), R3
-	CMP   R2, R3
-	BNE   none
-	MOVWU (R0)(R1), R0
-	MOVW  R0, ret+24(FP)
-	RET
-libcArea:
-	MOVD  libcOffset+8(FP), R2
-	ADD   R2, R0
-	MOVWU (R0)(R1), R0
-	MOVW  R0, ret+24(FP)
-	RET
-none:
-	MOVW $-1, R0
-	MOVW R0, ret+24(FP)
-	RET
-
 // func fieldPair(offset, libcOffset uintptr, libc bool) uint64
 // Reads two fields of this thread's area that stand side by side, with one load:
 // the kernel, which writes them when it has interrupted the thread, comes before or
