@@ -3,9 +3,9 @@
 package alloc
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -67,9 +67,27 @@ func TestMemoryComesBack(t *testing.T) {
 }
 
 // upkeeps counts the goroutines that return memory, of all allocators, by their name.
+// It does not ask runtime.Stack, which can crash the process when a goroutine comes back
+// from a system call (Go 1.26: traceback1 takes the stack of the thread for that of the
+// goroutine while the thread reads the clock).
 func upkeeps() int {
-	stacks := make([]byte, 1<<20)
-	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("arena.(*upkeep).run("))
+	stacks := make([]runtime.StackRecord, runtime.NumGoroutine()+100)
+	count, complete := runtime.GoroutineProfile(stacks)
+	for !complete {
+		stacks = make([]runtime.StackRecord, count+100)
+		count, complete = runtime.GoroutineProfile(stacks)
+	}
+	upkeeps := 0
+	for _, s := range stacks[:count] {
+		frames := runtime.CallersFrames(s.Stack())
+		for more := true; more; {
+			var frame runtime.Frame
+			if frame, more = frames.Next(); strings.HasSuffix(frame.Function, "arena.(*upkeep).run") {
+				upkeeps++
+			}
+		}
+	}
+	return upkeeps
 }
 
 // waitForUpkeep waits until no allocator has anything left to return. How many other
