@@ -20,9 +20,9 @@ import (
 //	free OS pages of spans that nobody touched       to the system
 //	regions in use as a whole                        to huge pages, if wanted (huge.go)
 //
-// (all free pages, when a soft limit is exceeded)
 // where "not" means: in the last two rounds, so that what is used again and again
-// stays. What has come out of caches has waited already, and goes on at once.
+// stays. What has come out of caches has waited already, and goes on at once; when a
+// soft limit is exceeded, all free pages do.
 type upkeep struct {
 	delay   time.Duration // two rounds; 0 is never
 	pages   int64         // that a round returns at the most
