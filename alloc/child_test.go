@@ -119,7 +119,7 @@ func TestReclaimIsLookedFor(t *testing.T) {
 	if os.Getpagesize() > arena.PageSize {
 		t.Skip("nothing is to be found: no part of a span has an OS page of its own")
 	}
-	const small, perPage, pages = 64, arena.PageSize / 64, 16
+	const size, other, given = 4 << 10, 40 << 10, 16 // other is pages that nothing keeps
 	var blocks [][]byte
 	give := false
 	var a *Allocator
@@ -128,40 +128,39 @@ func TestReclaimIsLookedFor(t *testing.T) {
 			return 0
 		}
 		give = false
-		for i := range pages * perPage {
-			if i%perPage != 0 { // or whole spans would be free
-				a.Free(blocks[i])
-				blocks[i] = nil
+		// Every other one, or whole spans would be free.
+		for i := range given {
+			a.Free(blocks[2*i])
+			blocks[2*i] = nil
+		}
+		return given * size
+	}})
+	refuse := func(times int) {
+		for refused := 0; refused < times; refused++ {
+			if b, err := a.AllocUninit(size); err == nil {
+				blocks, refused = append(blocks, b), 0
 			}
 		}
-		return pages * arena.PageSize
-	}})
-	for {
-		b, err := a.AllocUninit(small)
+	}
+	refuse(20_000) // What looking takes is bounded in time, so there is an end to it.
+	for range 20 { // As time goes by a single look becomes possible again.
+		refuse(1000)
+		slices.SortFunc(blocks, func(a, b []byte) int {
+			return cmp.Compare(uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+		})
+		refuse(100)
+		give = true
+		b, err := a.AllocUninit(other)
 		if err != nil {
-			break
+			t.Fatal(err)
 		}
-		blocks = append(blocks, b)
-	}
-	// Looking through what other vCPUs hold is bounded in time: it may be found later.
-	for began := time.Now(); time.Since(began) < 200*time.Millisecond; {
-		if b, err := a.AllocUninit(small); err == nil {
-			blocks = append(blocks, b)
-			began = time.Now()
+		if give {
+			t.Fatal("nothing had to be reclaimed")
 		}
-	}
-	slices.SortFunc(blocks, func(a, b []byte) int {
-		return cmp.Compare(uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b))))
-	})
-	give = true
-	b, err := a.AllocUninit(4 << 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.Free(b)
-	for _, b := range blocks {
 		a.Free(b)
+		blocks = slices.DeleteFunc(blocks, func(b []byte) bool { return b == nil })
 	}
+	a.FreeBatch(blocks)
 }
 
 // TestReclaim lets a cache give way.

@@ -45,6 +45,7 @@ func TestPinnedForms(t *testing.T) {
 			TestStackConserves(t)
 			TestCounterIsExact(t)
 			TestStackIsLIFO(t)
+			TestFreshClassTakesABatch(t)
 			checkWithoutASlab(t, o)
 			checkCells(t, o)
 		})

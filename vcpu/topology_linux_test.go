@@ -1,6 +1,44 @@
 package vcpu
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+)
+
+// TestNodeOfEachCPU pins a thread to each CPU in turn, so that it stays on one node.
+func TestNodeOfEachCPU(t *testing.T) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the pinned thread ends
+		Probe()
+		rseq.EnsureThread()
+		var may, one unix.CPUSet
+		if err := unix.SchedGetaffinity(0, &may); err != nil {
+			t.Error(err)
+			return
+		}
+		for cpu := range len(may) * 64 {
+			if !may.IsSet(cpu) {
+				continue
+			}
+			one.Zero()
+			one.Set(cpu)
+			if err := unix.SchedSetaffinity(0, &one); err != nil {
+				t.Error(err)
+				return
+			}
+			if node := Node(); node != systemNode() {
+				t.Errorf("CPU %d: node %d, the kernel says %d", cpu, node, systemNode())
+			}
+		}
+	}()
+	<-done
+}
 
 func TestParseCPUList(t *testing.T) {
 	for _, row := range []struct {

@@ -3,6 +3,8 @@
 package rseq
 
 import (
+	"errors"
+	"fmt"
 	"runtime"
 	"syscall"
 	"testing"
@@ -175,4 +177,53 @@ func TestFence(t *testing.T) {
 			t.Fatalf("%v (ground %+v)", err, *g)
 		}
 	}
+}
+
+// TestFenceAbortsAlone lets the kernel refuse the one command that aborts sections, on a
+// thread of its own: no other barrier is taken for a fence. Whether one that is slow
+// enough aborts nothing can hardly be seen otherwise, as every section ends meanwhile.
+func TestFenceAbortsAlone(t *testing.T) {
+	needKernel(t)
+	if err := Fence(); err != nil {
+		t.Skip(err)
+	}
+	refused := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the filter ends with the thread
+		if err := refuseFences(); err != nil {
+			t.Error(err)
+		}
+		refused <- Fence()
+	}()
+	if err := <-refused; !errors.Is(err, unix.EPERM) {
+		t.Errorf("a fence that the kernel refuses: %v", err)
+	}
+}
+
+// refuseFences puts the running thread under a filter for good, which answers EPERM to
+// membarrier(PRIVATE_EXPEDITED_RSEQ).
+func refuseFences() error {
+	const number, argument = 0, 16 // offsets in struct seccomp_data
+	load := func(offset uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
+	}
+	skipUnless := func(value uint32, lines uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: lines, K: value}
+	}
+	code := []unix.SockFilter{
+		load(number),
+		skipUnless(unix.SYS_MEMBARRIER, 3),
+		load(argument),
+		skipUnless(membarrierPrivateExpeditedRseq, 1),
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_NO_NEW_PRIVS): %w", err)
+	}
+	filter := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_SECCOMP): %w", err)
+	}
+	return nil
 }
