@@ -17,3 +17,8 @@ func endsWithCommit(code []byte) bool {
 	rex, opcode, form = code[at+1], code[at+2], code[at+3]
 	return rex&0xf1 == 0x41 && opcode == store && form>>6 == 0 && form&7 == ofR9
 }
+
+// countsAtomically reports whether LOCK INCQ (R13) is there.
+func countsAtomically(code []byte) bool {
+	return bytes.Contains(code, []byte{0xf0, 0x49, 0xff, 0x45, 0x00})
+}

@@ -59,8 +59,8 @@
 //     slot goes back. It only takes longer.
 //   - CLASS looks up 1024 bytes in the coarse table: it says the same there.
 //   - Counter with cells of one line: slower where lines are fetched in pairs.
-//   - LOCK removed from the count of aborts; STLR made STR on arm64 as long as an
-//     emulator on amd64 runs it: the order of stores is that of the host.
+//   - STLR made STR on arm64 as long as an emulator on amd64 runs it: the order of
+//     stores is that of the host.
 //   - PREFETCHT0 removed; SET_HEADER looks at current alone: the end of a header that
 //     nobody has set up is zero, too.
 //   - lacks looks at a heap's own budget alone: charge refuses, after free pages went
