@@ -82,11 +82,13 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 		t.Fatal(err)
 	}
 	defer stack.Close()
-	// The range ends behind the page of high; what lies beyond looks like blocks, too.
+	// Of above the lower half is that of a page without blocks. The range ends behind its
+	// page; what lies beyond looks like blocks, too.
+	above := unsafe.Add(high, 1<<PageShift)
 	all := make([]PageEntry, 2*(uintptr(high)-uintptr(low))>>PageShift+1)
-	pages := all[:len(all)/2+1]
-	beyond := []unsafe.Pointer{unsafe.Add(high, 1<<PageShift), unsafe.Add(high, uintptr(high)-uintptr(low))}
-	for _, p := range append(beyond, low, high) {
+	pages := all[:len(all)/2+2]
+	beyond := []unsafe.Pointer{unsafe.Add(above, 1<<PageShift), unsafe.Add(high, uintptr(high)-uintptr(low))}
+	for _, p := range append(beyond, low, high, above) {
 		all[(uintptr(p)-uintptr(low))>>PageShift] = EntryOf(class, 0)
 	}
 	slow := 0
@@ -112,14 +114,17 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 	check("popBatch", into, [2]unsafe.Pointer{low, high})
 	blocks.Free(&blocks, unsafe.Slice((*byte)(low), size))
 	blocks.Free(&blocks, unsafe.Slice((*byte)(high), size))
+	blocks.Free(&blocks, unsafe.Slice((*byte)(above), size))
 	check("calls of the slow path", slow, 0)
-	check("freed blocks", stack.Len(here, class), 2)
+	check("freed blocks", stack.Len(here, class), 3)
 	for _, p := range beyond {
 		blocks.Free(&blocks, unsafe.Slice((*byte)(p), size))
 	}
 	check("calls of the slow path for what is outside of the range", slow, len(beyond))
 	slow = 0
 	b, _ := blocks.Alloc(&blocks, size)
+	check("alloc", unsafe.Pointer(unsafe.SliceData(b)), above)
+	b, _ = blocks.Alloc(&blocks, size)
 	check("alloc", unsafe.Pointer(unsafe.SliceData(b)), high)
 	b, _ = blocks.Alloc(&blocks, size)
 	check("alloc of an address with a lower half of zero", unsafe.Pointer(unsafe.SliceData(b)), low)
