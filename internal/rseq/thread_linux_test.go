@@ -296,7 +296,7 @@ func TestThreadsComeAndGo(t *testing.T) {
 	if g.Owner == Libc {
 		births = 5000 // we only read what it has
 	}
-	const alive = 40
+	const alive, patience = 40, 3 * time.Minute // fewer threads on a busy machine
 	before := ReadThreadStats()
 	limit := make(chan struct{}, alive) // of threads that the kernel knows
 	ended := make(chan int, alive)
@@ -314,7 +314,8 @@ func TestThreadsComeAndGo(t *testing.T) {
 	var all sync.WaitGroup
 	var usable atomic.Int64
 	var holders sync.Map // by area
-	for range births {
+	born, end := 0, time.Now().Add(patience)
+	for ; born < births && (born < births/10 || time.Now().Before(end)); born++ {
 		limit <- struct{}{}
 		all.Go(func() {
 			runtime.LockOSThread() // never unlocked: the thread ends
@@ -334,8 +335,8 @@ func TestThreadsComeAndGo(t *testing.T) {
 	close(ended)
 	after := ReadThreadStats()
 	t.Logf("before %+v, after %+v", before, after)
-	if int(usable.Load()) != births {
-		t.Errorf("%d of %d threads can run sections", usable.Load(), births)
+	if int(usable.Load()) != born {
+		t.Errorf("%d of %d threads can run sections", usable.Load(), born)
 	}
 	if g.Owner == Libc {
 		if after != (ThreadStats{}) {
@@ -344,8 +345,8 @@ func TestThreadsComeAndGo(t *testing.T) {
 		return
 	}
 	// A goroutine may get a thread that another one has registered and unlocked.
-	if n := int(after.Registrations - before.Registrations); n < births*9/10 || n > births {
-		t.Errorf("%d registrations for %d threads", n, births)
+	if n := int(after.Registrations - before.Registrations); n < born*9/10 || n > born {
+		t.Errorf("%d registrations for %d threads", n, born)
 	}
 	if most := max(before.Areas, alive+2*growSlots); after.Areas > most {
 		t.Errorf("%d areas, want at most %d for %d threads at a time", after.Areas, most, alive)
