@@ -68,7 +68,7 @@ func TestMemoryComesBack(t *testing.T) {
 
 // upkeeps counts the goroutines that return memory, of all allocators, by their name.
 // It does not ask runtime.Stack, which can crash the process when a goroutine comes back
-// from a system call (Go 1.26: traceback1 takes the stack of the thread for that of the
+// from a system call (Go 1.26 and 1.27: traceback1 takes the stack of the thread for that of the
 // goroutine while the thread reads the clock).
 func upkeeps() int {
 	stacks := make([]runtime.StackRecord, runtime.NumGoroutine()+100)

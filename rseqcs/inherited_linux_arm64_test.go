@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vcpualloc/vcpualloc/internal/regcall"
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
 )
 
@@ -43,9 +44,7 @@ func TestUnregisteredNewcomer(t *testing.T) {
 		if err := unix.Mprotect(code, unix.PROT_READ|unix.PROT_EXEC); err != nil {
 			t.Fatal(err)
 		}
-		entry := unsafe.SliceData(code)
-		function := &entry // what a func value points to
-		(*(*func())(unsafe.Pointer(&function)))()
+		regcall.Of[func()](unsafe.Pointer(unsafe.SliceData(code)))()
 		if word := threadPointer(); word != 0 {
 			t.Errorf("the thread pointer is %#x, not zero", word)
 		}

@@ -177,16 +177,8 @@ func TestFence(t *testing.T) {
 			t.Fatalf("%v (ground %+v)", err, *g)
 		}
 	}
-}
-
-// TestFenceAbortsAlone lets the kernel refuse the one command that aborts sections, on a
-// thread of its own: no other barrier is taken for a fence. Whether one that is slow
-// enough aborts nothing can hardly be seen otherwise, as every section ends meanwhile.
-func TestFenceAbortsAlone(t *testing.T) {
-	needKernel(t)
-	if err := Fence(); err != nil {
-		t.Skip(err)
-	}
+	// The kernel refuses the one command that aborts sections: no other barrier is taken for
+	// it. That one aborts nothing can hardly be seen, as every section ends meanwhile.
 	refused := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the filter ends with the thread
