@@ -133,9 +133,10 @@ func (a *Allocator) Owns(b []byte) bool {
 }
 
 // Trim returns free memory to the system now, and says how many bytes. It
-// empties the caches of all vCPUs first. When ctx is done it stops between two
-// pieces, with the error of ctx. What the system refuses to take stays for the
-// next call, and is the error when the rest is done.
+// empties the caches of all vCPUs first, and waits for what is being returned
+// meanwhile. When ctx is done it stops between two pieces, with the error of
+// ctx. What the system refuses to take stays for the next call, and is the error
+// when the rest is done.
 func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -106,8 +106,9 @@ func (h *pageHeap) await() bool {
 	return true
 }
 
-// trim returns the memory of free spans to the system until more says no, and
-// reports how many pages it returned, and the first error of the system.
+// trim returns the memory of free spans to the system until more says no, and waits for
+// what others return just now. It reports how many pages went, and the first error of the
+// system.
 func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,7 +119,7 @@ func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 		if first == nil {
 			first = err
 		}
-		if !ok {
+		if !ok && !h.await() {
 			break
 		}
 	}
