@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +31,7 @@ const (
 type guestJob struct {
 	mutant int // index, -1 for the sources as they are
 	killer string
-	text   string // as the command guests takes it
+	text   string // as the command guests takes it; empty if the mutant does not build
 	result *plan.JobResult
 	death  death
 }
@@ -86,11 +88,17 @@ func (r *runner) guestRound(ctx context.Context, jobs []*guestJob, fates []fate)
 		if jobs[i].mutant >= 0 {
 			texts = fates[jobs[i].mutant].texts
 		}
-		return jobs[i].build(ctx, r, texts)
+		err := jobs[i].build(ctx, r, texts)
+		if errors.Is(err, errBuild) && texts != nil {
+			fates[jobs[i].mutant].err = err
+			return nil
+		}
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	jobs = slices.DeleteFunc(jobs, func(j *guestJob) bool { return j.text == "" })
 	r.progress("%d test programs for %s are built, %.0f s", len(jobs), guestArch, time.Since(began).Seconds())
 	for from := 0; from < len(jobs); from += perBoot {
 		some := jobs[from:min(from+perBoot, len(jobs))]
