@@ -56,7 +56,8 @@ type slot struct {
 // The second holds although the kernel gives the id of a dead thread to a new
 // one, for which tgkill then answers: byTID has one slot for each id, so that
 // every slot in use has a live thread of this process to show for it, until the
-// new thread registers, or dies.
+// new thread registers, or dies. Only a thread that has lost the word with its
+// area's address, and is refused another, has two (settle).
 type areas struct {
 	mu            sync.Mutex
 	length        int // registered length in bytes
@@ -102,8 +103,10 @@ func (a *areas) take(owner unsafe.Pointer) (int32, error) {
 	return index, nil
 }
 
-// settle records which thread has the slot. An older slot under the same
-// thread id belonged to a thread that is gone.
+// settle records which thread has the slot. An older slot under the same thread
+// id belonged to a thread that is gone, if the kernel has registered this one: where
+// it refuses, it may have the older area for this very thread, and go on writing it.
+// That slot is free when the thread is gone.
 func (a *areas) settle(index int32, errno uintptr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,7 +116,7 @@ func (a *areas) settle(index int32, errno uintptr) {
 		return
 	}
 	s.tid = *(*int32)(unsafe.Add(s.area, offsetTID))
-	if older, ok := a.byTID[s.tid]; ok {
+	if older, ok := a.byTID[s.tid]; ok && errno == 0 {
 		a.release(older)
 	}
 	a.byTID[s.tid] = index
@@ -129,7 +132,9 @@ func (a *areas) settle(index int32, errno uintptr) {
 func (a *areas) release(index int32) {
 	s := &a.slots[index]
 	*(*uintptr)(unsafe.Add(s.area, OffsetOwner)) = 0
-	delete(a.byTID, s.tid)
+	if a.byTID[s.tid] == index {
+		delete(a.byTID, s.tid)
+	}
 	s.tid, s.owner = 0, nil
 	a.free = append(a.free, index)
 }

@@ -119,6 +119,24 @@ func TestSlotOfARefusedThread(t *testing.T) {
 	a.check(t)
 }
 
+// TestRefusedTwice is a thread that has lost the word with its area's address: the kernel
+// refuses it another area, and goes on writing the first.
+func TestRefusedTwice(t *testing.T) {
+	a := &areas{length: MinLength}
+	const tid = 1 << 30 // no thread's
+	first := a.settleAs(t, tid, 0)
+	second := a.settleAs(t, tid, uintptr(syscall.EINVAL))
+	if a.slots[first].tid != tid || a.slots[second].tid != tid {
+		t.Errorf("the slots are of the threads %d and %d, want %d", a.slots[first].tid, a.slots[second].tid, tid)
+	}
+	a.release(first) // as where the thread ends while reclaim is between the two
+	a.check(t)
+	if a.reclaim(); len(a.free) != len(a.slots) {
+		t.Errorf("%d of %d slots are free after the thread's end", len(a.free), len(a.slots))
+	}
+	a.check(t)
+}
+
 func TestTakeClearsTheArea(t *testing.T) {
 	a := &areas{length: 40}
 	index := a.settleAs(t, 7, 0)
