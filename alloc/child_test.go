@@ -142,8 +142,14 @@ func TestReclaimIsLookedFor(t *testing.T) {
 			}
 		}
 	}
-	refuse(20_000) // What looking takes is bounded in time, so there is an end to it.
-	for range 20 { // As time goes by a single look becomes possible again.
+	outOfReach := !reachesOtherVCPUs() // This goroutine may go to another P in Reclaim.
+	refuse(20_000)                     // What looking takes is bounded in time, so there is an end to it.
+	// As time goes by a single look becomes possible again, which may find what another
+	// vCPU or P has kept: then it was not Reclaim's turn.
+	for reclaimed, tries := 0, 0; reclaimed < 20; tries++ {
+		if tries == 200 {
+			t.Fatalf("only %d times of %d memory had to be reclaimed", reclaimed, tries)
+		}
 		refuse(1000)
 		slices.SortFunc(blocks, func(a, b []byte) int {
 			return cmp.Compare(uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b))))
@@ -151,12 +157,13 @@ func TestReclaimIsLookedFor(t *testing.T) {
 		refuse(100)
 		give = true
 		b, err := a.AllocUninit(other)
-		if err != nil {
+		if err != nil && !outOfReach {
 			t.Fatal(err)
 		}
-		if give {
-			t.Fatal("nothing had to be reclaimed")
+		if !give {
+			reclaimed++
 		}
+		give = false
 		a.Free(b)
 		blocks = slices.DeleteFunc(blocks, func(b []byte) bool { return b == nil })
 	}

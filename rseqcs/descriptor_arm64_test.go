@@ -14,6 +14,23 @@ func endsWithCommit(code []byte) bool { return lastWord(code)&0xbffffc00 == 0x88
 
 func lastWord(code []byte) uint32 { return binary.LittleEndian.Uint32(code[len(code)-4:]) }
 
+// slabFollowsCount reports whether the address of the slab in R6 depends on the count
+// of vCPUs, of which nothing comes but a zero: so no load from the slab is before it.
+func slabFollowsCount(code []byte) bool {
+	const (
+		loadR5 = 0xb8400005 // MOVWU const_controlCount(base), R5, of which count and base are masked
+		zeroR5 = 0xca0500a5 // EOR R5, R5
+		addR5  = 0x8b0500c6 // ADD R5, R6
+	)
+	word := func(number int) uint32 { return lastWord(code[:4*number+4]) }
+	for i := range len(code)/4 - 5 {
+		if word(i)&0xffe00c1f == loadR5 && word(i+3) == zeroR5 && word(i+5) == addR5 {
+			return true
+		}
+	}
+	return false
+}
+
 // countsAtomically reports whether the count of R5 is stored by STLXR, and again if that
 // failed: CBNZW R12 goes back to the LDAXR.
 func countsAtomically(code []byte) bool {

@@ -12,8 +12,9 @@ import (
 )
 
 // TestDescriptorsFit looks at the code of every section of every variant: it
-// begins behind START and ends behind its commit, to the instruction. Its aborts are
-// counted by one: two that lose a count are too rare for another test.
+// begins behind START and ends behind its commit, to the instruction. What goes wrong
+// too seldom for another test, or on no processor at hand, is read there, too: aborts
+// that lose a count, and a slab that is loaded from before the count of vCPUs.
 func TestDescriptorsFit(t *testing.T) {
 	for variant, entries := range sectionTable() {
 		for section, entry := range entries {
@@ -31,6 +32,9 @@ func TestDescriptorsFit(t *testing.T) {
 			}
 			if !endsWithCommit(code) {
 				t.Errorf("%s: its last instruction is not a commit: % x", name, code[end-8:end])
+			}
+			if !slabFollowsCount(code[begin:]) {
+				t.Errorf("%s: what it loads from the slab may be older than the count of vCPUs: % x", name, code[begin:])
 			}
 			const most = 64 // bytes from the abort label to the anchors
 			if aborted := unsafe.Slice((*byte)(unsafe.Add(entry, uintptr(d.Abort)-uintptr(entry))), most); !countsAtomically(aborted) {
