@@ -12,9 +12,9 @@ import (
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
-// testSizes are the classes of the tests, from class 1 on: smallest, one with a
-// tail in its span, a power of two, both sides of FineUpTo, largest. They are so
-// many that numbers of two classes differ by a multiple of the smallest size.
+// testSizes are the classes of the tests, from class 1 on: smallest, two words, one
+// with a tail in its span, a power of two, both sides of FineUpTo, largest. They are
+// so many that numbers of two classes differ by a multiple of the smallest size.
 var testSizes = []int{8, 16, 24, 64, 1024, 1152, 3072, 4096, 8192, 16384, MaxSmall}
 
 // spanPagesOf returns the pages of a span of the class: it holds two objects at least.

@@ -18,7 +18,7 @@ func lastWord(code []byte) uint32 { return binary.LittleEndian.Uint32(code[len(c
 // of vCPUs, of which nothing comes but a zero: so no load from the slab is before it.
 func slabFollowsCount(code []byte) bool {
 	const (
-		loadR5 = 0xb8400005 // MOVWU const_controlCount(base), R5, of which count and base are masked
+		loadR5 = 0xb8400005 // MOVWU const_controlCount(base), R5, whatever offset and base are
 		zeroR5 = 0xca0500a5 // EOR R5, R5
 		addR5  = 0x8b0500c6 // ADD R5, R6
 	)
