@@ -8,8 +8,9 @@ import (
 )
 
 // Free gives a block back. b may be any slice that starts where the block
-// starts; its length and capacity may have been cut. nil and empty slices of no
-// block are ignored.
+// starts; its length and capacity may have been cut. nil is ignored, and so is every
+// slice of length 0 that lies in no allocator's memory. (An empty slice of a block
+// frees the block, too, if its capacity is 0: Go lets it point to the start.)
 //
 // A pointer into the middle of a block, a pointer that is not this
 // allocator's, and a double free panic with *MisuseError. Double frees are
@@ -37,7 +38,7 @@ func (a *Allocator) freeSlow(b []byte) {
 				Reason: fmt.Sprintf("double free, by an earlier call, seen when %p was freed, which it is", p),
 			})
 		}
-	case a.heap.FreeLarge(p), a.isEmptyBlock(p):
+	case a.heap.FreeLarge(p), isEmpty(b):
 	default:
 		panic(a.misuse("Free", p))
 	}
@@ -48,14 +49,11 @@ func (a *Allocator) doubleFree(p unsafe.Pointer) {
 	panic(&MisuseError{Op: "Free", Addr: uintptr(p), Size: arena.ClassSize(a.heap.ClassAt(p)), Reason: "double free"})
 }
 
-// isEmptyBlock reports whether p is where nil or an empty slice points, ours or
-// one of Go's.
-func (a *Allocator) isEmptyBlock(p unsafe.Pointer) bool {
-	return p == nil || p == unsafe.Pointer(&emptyBlock) || p == goEmptyBlock
+// isEmpty reports whether b is nil or has length 0 and lies in no allocator's memory.
+func isEmpty(b []byte) bool {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	return p == nil || p == unsafe.Pointer(&emptyBlock) || len(b) == 0 && ownerOf(p) == nil
 }
-
-// goEmptyBlock is where Go's empty slices without an array point to.
-var goEmptyBlock = unsafe.Pointer(unsafe.SliceData([]byte{}))
 
 // misuse describes a call with an address at which no block in use starts.
 func (a *Allocator) misuse(op string, p unsafe.Pointer) *MisuseError {

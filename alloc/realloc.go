@@ -15,8 +15,8 @@ const growingFrom = 16 << 10
 // if it fits there and more than half of the block is not left unused, if the
 // pages behind a large one are free, or if nothing else can be had. The first
 // min(len(b), n) bytes stay, the others are zero. b is not to be used afterwards,
-// unless there is an error: then it is as before. A nil or empty b is Alloc; n = 0
-// frees b.
+// unless there is an error: then it is as before. A b that Free ignores, such as nil,
+// is Alloc; n = 0 frees b.
 func (a *Allocator) Realloc(b []byte, n int) ([]byte, error) { return a.realloc("Realloc", b, n, true) }
 
 // ReallocUninit is Realloc without the clearing: the bytes behind the first
@@ -28,7 +28,7 @@ func (a *Allocator) ReallocUninit(b []byte, n int) ([]byte, error) {
 func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, error) {
 	p := unsafe.Pointer(unsafe.SliceData(b))
 	usable := a.UsableSize(b)
-	if usable == 0 && !a.isEmptyBlock(p) {
+	if usable == 0 && !isEmpty(b) {
 		panic(a.misuse(op, p))
 	}
 	if n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable) {

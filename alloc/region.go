@@ -55,6 +55,9 @@ type Region struct {
 	//	next byte = end - room
 	//	bytes from the next one on that are zero = max(0, room - dirty)
 	//	0 <= room, dirty <= size of the chunk; all three are multiples of regionAlign
+	//
+	// A request of size bytes is served from the chunk only if size <= room: the slow
+	// path enters no chunk that is smaller than the request.
 	end   unsafe.Pointer
 	room  int
 	dirty int
@@ -86,15 +89,18 @@ func NewRegion(a *Allocator, o RegionOptions) *Region {
 
 // Bytes returns n zero bytes, which live until Reset, Release, or Rewind to an
 // earlier mark. The capacity is n rounded up to 8, and zero too. n = 0 gives an
-// empty slice that is not nil; n < 0 panics as make does.
+// empty slice that is not nil and lies in no allocator's memory; n < 0 panics as
+// make does.
 //
-// The error is that of Allocator.Alloc; the region is then as it was.
+// The error is that of Allocator.Alloc; the region is then as it was. At a full
+// limit the region tries smaller chunks, a block for the request alone, and the
+// chunks that Reset and Rewind have kept, before it returns an error.
 //
 //go:nosplit
 func (r *Region) Bytes(n int) ([]byte, error) {
 	size := (n + regionAlign - 1) &^ (regionAlign - 1)
 	room := r.room - size
-	if n < 0 || room < r.dirty {
+	if n <= 0 || room < r.dirty {
 		return r.slow(n, true)
 	}
 	r.room = room
@@ -106,8 +112,9 @@ func (r *Region) Bytes(n int) ([]byte, error) {
 //
 //go:nosplit
 func (r *Region) BytesUninit(n int) ([]byte, error) {
-	// room is a multiple of 8, so what n is rounded up to fits if n does.
-	if uint(n) > uint(r.room) {
+	// room is a multiple of 8, so what n is rounded up to fits if n does. n - 1 makes
+	// 0 the largest number of all.
+	if uint(n-1) >= uint(r.room) {
 		return r.slow(n, false)
 	}
 	size := (n + regionAlign - 1) &^ (regionAlign - 1)
@@ -117,18 +124,17 @@ func (r *Region) BytesUninit(n int) ([]byte, error) {
 }
 
 // slow serves what the current chunk, or its part that is known to be zero, has
-// no room for.
+// no room for, and n <= 0.
 func (r *Region) slow(n int, zeroed bool) ([]byte, error) {
-	if uint(n) > uint(r.room) {
-		if n < 0 {
-			return make([]byte, n), nil // panics
-		}
-		inChunk, err := r.nextChunk(n)
-		switch {
-		case err != nil:
-			return nil, err
-		case !inChunk:
-			return r.ownBlock(n, zeroed)
+	switch {
+	case n < 0:
+		return make([]byte, n), nil // panics
+	case n == 0 || r.a.closed:
+		return r.a.AllocUninit(n)
+	case n > r.room && !r.nextChunk(n):
+		b, err := r.ownBlock(n, zeroed)
+		if err == nil || !r.enterKept(n) {
+			return b, err
 		}
 	}
 	if !zeroed {
@@ -143,45 +149,66 @@ func (r *Region) slow(n int, zeroed bool) ([]byte, error) {
 	return blockOf(p, n, size), nil
 }
 
-// nextChunk makes a chunk the current one that has room for n bytes, and
-// reports false where they are to have a block of their own.
-func (r *Region) nextChunk(n int) (ok bool, err error) {
-	size := r.first
+// nextChunk enters the next chunk, one that is kept or a new one, and reports
+// whether it did: then there is room for n bytes. If not, the request is to get a
+// block of its own, because it is too large a share of that chunk, or because the
+// allocator has no memory for a chunk that fits it.
+func (r *Region) nextChunk(n int) bool {
 	if r.used < len(r.chunks) {
-		size = len(r.chunks[r.used])
-	} else if r.used > 0 {
+		if n > len(r.chunks[r.used])/ownShare {
+			return false
+		}
+		r.enter(r.used + 1)
+		return true
+	}
+	size := r.first
+	if r.used > 0 {
 		size = min(2*len(r.chunks[r.used-1]), r.max)
 	}
 	if n > size/ownShare {
-		return false, nil
+		return false
 	}
-	if r.used == len(r.chunks) {
-		chunk, err := r.a.AllocUninit(size)
-		for err != nil && size > r.first {
-			size = max(size/2, r.first)
-			chunk, err = r.a.AllocUninit(size)
+	for least := max(n, min(r.first, defaultChunk)); size >= least; size /= 2 {
+		if chunk, err := r.a.AllocUninit(size); err == nil {
+			r.chunks = append(r.chunks, chunk[:cap(chunk)])
+			r.enter(r.used + 1)
+			return true
 		}
-		if err != nil {
-			return false, nil // there may still be room for so few bytes
-		}
-		r.chunks = append(r.chunks, chunk[:cap(chunk)])
 	}
-	r.enter(r.used + 1)
-	return true, nil
+	return false
+}
+
+// enterKept enters the first of the kept chunks that has room for n bytes, and
+// reports whether there is one.
+func (r *Region) enterKept(n int) bool {
+	for i := r.used; i < len(r.chunks); i++ {
+		if n <= len(r.chunks[i]) {
+			r.chunks[r.used], r.chunks[i] = r.chunks[i], r.chunks[r.used]
+			r.enter(r.used + 1)
+			return true
+		}
+	}
+	return false
 }
 
 // enter makes the chunk with the index used-1 the current one, and its first
 // byte the next one.
 func (r *Region) enter(used int) {
-	r.used = used
+	r.used, r.room = used, 0
+	if used > 0 {
+		r.room = len(r.chunks[used-1])
+	}
+	r.dirty = r.room
+	r.end = r.endOf(used)
+}
+
+// endOf returns the address behind the chunk with the index used-1.
+func (r *Region) endOf(used int) unsafe.Pointer {
 	if used == 0 {
-		r.end, r.room, r.dirty = unsafe.Pointer(&emptyBlock), 0, 0
-		return
+		return unsafe.Pointer(&emptyBlock)
 	}
 	chunk := r.chunks[used-1]
-	r.room = len(chunk)
-	r.dirty = r.room
-	r.end = unsafe.Add(unsafe.Pointer(unsafe.SliceData(chunk)), r.room)
+	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(chunk)), len(chunk))
 }
 
 // ownBlock returns a block of the allocator for one request.
@@ -226,20 +253,21 @@ func (r *Region) freeOwn(from int) {
 type RegionMark struct {
 	region          *Region
 	generation      uint64
+	end             unsafe.Pointer // of the chunk with the index used-1
 	used, room, own int
 }
 
 // Mark returns the state of the region as it is now.
 func (r *Region) Mark() RegionMark {
-	return RegionMark{r, r.generation, r.used, r.room, len(r.own)}
+	return RegionMark{r, r.generation, r.end, r.used, r.room, len(r.own)}
 }
 
 // Rewind frees everything that was allocated since the mark. Chunks are kept,
 // blocks of their own are freed. A mark can be used again and again.
 //
-// A mark of another region, one from before a Reset or Release, and one of a
-// state that the region is not past any more, because it was rewound to an
-// earlier mark, panic with *MisuseError.
+// A mark of another region and one from before a Reset or Release panic with
+// *MisuseError. So does a mark that the region was rewound past, to an earlier one,
+// unless the region has grown beyond it again since.
 func (r *Region) Rewind(m RegionMark) {
 	reason := ""
 	switch {
@@ -247,7 +275,7 @@ func (r *Region) Rewind(m RegionMark) {
 		reason = "a mark of another region"
 	case m.generation != r.generation:
 		reason = "a mark from before Reset or Release"
-	case m.used > r.used || m.used == r.used && m.room < r.room || m.own > len(r.own):
+	case m.used > r.used || m.used == r.used && m.room < r.room || m.own > len(r.own) || m.end != r.endOf(m.used):
 		reason = "a mark that the region was rewound past"
 	}
 	if reason != "" {
@@ -352,8 +380,11 @@ func growInPlace[T any](r *Region, s []T, need int) ([]T, bool) {
 	var t T
 	size := int(unsafe.Sizeof(t))
 	first := unsafe.Pointer(unsafe.SliceData(s))
-	if cap(s) == 0 || size == 0 || need > arena.MaxReserve/size {
+	if cap(s) == 0 || size == 0 || need > arena.MaxReserve/size || r.used == 0 {
 		return s, false
+	}
+	if uintptr(first) < uintptr(r.end)-uintptr(len(r.chunks[r.used-1])) {
+		return s, false // memory of somebody else's that ends where the chunk begins
 	}
 	bytes := (cap(s)*size + regionAlign - 1) &^ (regionAlign - 1)
 	if bytes-cap(s)*size >= size || uintptr(first)+uintptr(bytes) != uintptr(r.end)-uintptr(r.room) {

@@ -65,14 +65,15 @@ const maxInt = int(^uint(0) >> 1)
 func usable(b []byte) int { return cap(b) }
 
 // FreeSlice frees what MakeSlice returned, or any slice that starts where it
-// starts. Misuse panics as in Free.
+// starts. It ignores what Free ignores, and slices of elements without a size. Misuse
+// panics as in Free.
 func FreeSlice[T any](a *Allocator, s []T) {
 	var t T
-	if unsafe.Sizeof(t) == 0 {
+	size := int(unsafe.Sizeof(t))
+	if size == 0 {
 		return
 	}
-	p := unsafe.SliceData(s)
-	a.Free(unsafe.Slice((*byte)(unsafe.Pointer(p)), cap(s)*int(unsafe.Sizeof(t))))
+	a.Free(blockOf(unsafe.Pointer(unsafe.SliceData(s)), len(s)*size, cap(s)*size))
 }
 
 // checked remembers the answer for every type that was asked for.
