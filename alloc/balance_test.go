@@ -11,13 +11,14 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/arena"
 	"github.com/vcpualloc/vcpualloc/internal/cgroup"
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // fakeGroup writes what the kernel shows of a process in a group with memory.max,
@@ -173,49 +174,38 @@ func goMemory() int64 {
 	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
 }
 
-// most makes garbage until stop, with no collection but for Go's limit, while a
-// allocates size bytes in steps, and returns how much both had together at most.
-func most(t *testing.T, a *Allocator, size int) (bytes int64) {
-	t.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	var stop atomic.Bool
-	var garbage sync.WaitGroup
-	garbage.Go(func() {
-		var keep [64][]byte
-		for i := 0; !stop.Load(); i++ {
-			keep[i%len(keep)] = make([]byte, 16<<10)
-			if i%16 == 0 { // slow against a collection, which takes some milliseconds
-				time.Sleep(time.Millisecond)
-			}
-		}
-		_ = keep
-	})
-	const steps = 32
-	for range steps {
-		must(t)(a.Alloc(size / steps))
-		for range 5 {
-			time.Sleep(8 * time.Millisecond)
-			bytes = max(bytes, goMemory()+backedByAll()+metadataOfAll())
-		}
+// together returns what Go's limit bounds and what all allocators have, in bytes.
+func together() int64 { return goMemory() + backedByAll() + metadataOfAll() }
+
+// garbage makes a megabyte of garbage.
+func garbage() {
+	for range 64 {
+		spoilt.Store(unsafe.SliceData(make([]byte, 16<<10)))
 	}
-	stop.Store(true)
-	garbage.Wait()
-	return bytes
 }
 
-// TestBalanceHolds sees the collector hold the total, and that without it, it
-// does not.
+// spoilt keeps the compiler from leaving garbage out.
+var spoilt atomic.Pointer[byte]
+
+// TestBalanceHolds makes garbage that only Go's limit has collected, while an
+// allocator grows. With a limit for Go alone both grow beyond it together; balanced,
+// the collector brings them back below the total after each step.
 func TestBalanceHolds(t *testing.T) {
-	const size = 40 << 20
+	const size, steps = 40 << 20, 8
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	debug.FreeOSMemory()
-	total := goMemory() + backedByAll() + metadataOfAll() + 64<<20
+	total := together() + 64<<20
 	setGoLimit(t, total)
-	alone := most(t, open(t, Options{}), size)
+	alone := open(t, Options{})
+	must(t)(alone.Alloc(size))
+	stress.Until(t, func() error {
+		if garbage(); together() < total+size/2 {
+			return fmt.Errorf("Go's limit alone: %d bytes of %d, so the test shows nothing", together(), total)
+		}
+		return nil
+	})
+	t.Logf("%d MiB of %d with Go's limit alone", together()>>20, total>>20)
 	before := countOpened()
-	if alone < total+size/2 {
-		t.Errorf("Go's limit alone: %d bytes of %d, so the test shows nothing", alone, total)
-	}
-	t.Logf("%d MiB of %d with Go's limit alone", alone>>20, total>>20)
 	debug.FreeOSMemory()
 	total += backedByAll()
 	setGoLimit(t, math.MaxInt64)
@@ -230,10 +220,26 @@ func TestBalanceHolds(t *testing.T) {
 		t.Errorf("twice: %v", err)
 	}
 	a := open(t, Options{})
-	both := most(t, a, size)
-	if both > total+total/16 { // Go's limit is a soft one
-		t.Errorf("%d bytes, above the total of %d", both, total)
+	for range steps {
+		limit := debug.SetMemoryLimit(-1)
+		must(t)(a.Alloc(size / steps))
+		stress.Until(t, func() error {
+			if now := debug.SetMemoryLimit(-1); now > limit-size/steps/2 {
+				return fmt.Errorf("Go's limit is %d, %d before the allocator took %d bytes", now, limit, size/steps)
+			}
+			return nil
+		})
+		for range total >> 20 {
+			garbage()
+		}
+		stress.Until(t, func() error {
+			if garbage(); together() > total { // Go's limit is a soft one: it comes back
+				return fmt.Errorf("%d bytes, above the total of %d", together(), total)
+			}
+			return nil
+		})
 	}
+	t.Logf("%d MiB of %d balanced", together()>>20, total>>20)
 	stop()
 	stop()
 	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
@@ -242,7 +248,6 @@ func TestBalanceHolds(t *testing.T) {
 	if err := a.Close(); err != nil || countOpened() != before {
 		t.Errorf("%d allocators, before %d; %v", countOpened(), before, err)
 	}
-	t.Logf("%d MiB of %d balanced", both>>20, total>>20)
 }
 
 func TestBalanceMemoryLimit(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/vcpualloc/vcpualloc/internal/fault"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // soak is how long TestSoak runs.
@@ -313,10 +314,12 @@ func TestFaultWithClosedCaches(t *testing.T) {
 		if err == nil {
 			defer c.Close()
 		}
-		runtime.GC()
-		for end := time.Now().Add(10 * time.Second); shut.Load() > 0 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
+		stress.Until(t, func() error {
+			if runtime.GC(); shut.Load() > 0 {
+				return errors.New("a closed cache keeps its addresses")
+			}
+			return nil
+		})
 	}
 }
 
@@ -383,17 +386,14 @@ func TestSoak(t *testing.T) {
 // checkExact checks the equation of Stats while only upkeep works.
 func checkExact(t *testing.T, a *Allocator, live int) {
 	t.Helper()
-	var err error
-	for range 100 {
+	stress.Until(t, func() error {
 		s := a.Stats()
 		sum := s.Live + s.CachedVCPU + s.CachedTransfer + s.CachedCentral + s.Tails + s.PageHeapFree
 		if s.Live == int64(live) && s.Backed+s.Gone == sum {
-			return
+			return nil
 		}
-		err = fmt.Errorf("%d bytes live, want %d; %d backed and gone, the parts make %d", s.Live, live, s.Backed+s.Gone, sum)
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error(err)
+		return fmt.Errorf("%d bytes live, want %d; %d backed and gone, the parts make %d", s.Live, live, s.Backed+s.Gone, sum)
+	})
 }
 
 func mean(list []int64) (sum int64) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // instantVariable makes TestLimitAtAnyInstant the process that is looked at.
@@ -53,17 +54,19 @@ func TestLimitAtAnyInstant(t *testing.T) {
 	if _, err := fmt.Fscan(output, &block); err != nil {
 		t.Fatal(err)
 	}
+	const enoughLooks = 50
 	looks, most := 0, int64(0)
-	for end := time.Now().Add(*load); time.Now().Before(end) || most < instantLimit*3/4; looks++ {
-		if time.Now().After(end.Add(30 * time.Second)) {
-			t.Fatalf("at most %d bytes were resident: the limit was not met", most)
-		}
-		time.Sleep(10 * time.Millisecond)
+	stress.Until(t, func() error {
+		time.Sleep(10 * time.Millisecond) // the process runs
 		unix.Kill(process.Process.Pid, unix.SIGSTOP)
 		waitForStop(t, process.Process.Pid)
 		most = max(most, residentAround(t, process.Process.Pid, block))
 		unix.Kill(process.Process.Pid, unix.SIGCONT)
-	}
+		if looks++; looks < enoughLooks || most < instantLimit*3/4 {
+			return fmt.Errorf("in %d looks at most %d bytes were resident: the limit was not reached", looks, most)
+		}
+		return nil
+	})
 	t.Logf("at most %d bytes were resident in %d looks, the limit is %d", most, looks, instantLimit)
 	if most > instantLimit {
 		t.Errorf("%d bytes were resident, the limit is %d", most, instantLimit)
@@ -77,7 +80,7 @@ func liveAtLimit(t *testing.T) {
 	fmt.Println(uintptr(unsafe.Pointer(unsafe.SliceData(block))))
 	g := &greedy{a: a, t: t, seed: steady.Random(t).Uint64(), wanted: 4 * instantLimit / instantPlayers}
 	for player := range instantPlayers {
-		go g.play(player, time.Now().Add(time.Hour))
+		go g.play(player, func(int64) bool { return false })
 	}
 	select {}
 }
@@ -85,7 +88,7 @@ func liveAtLimit(t *testing.T) {
 // waitForStop waits until no thread of a process runs.
 func waitForStop(t *testing.T, pid int) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	stress.Until(t, func() error {
 		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 		if err != nil {
 			t.Fatal(err)
@@ -98,11 +101,11 @@ func waitForStop(t *testing.T, pid int) {
 				stopped++
 			}
 		}
-		if stopped == len(threads) {
-			return
+		if stopped < len(threads) {
+			return fmt.Errorf("%d threads of %d have stopped", stopped, len(threads))
 		}
-	}
-	t.Fatal("the process does not stop")
+		return nil
+	})
 }
 
 // residentAround returns what the mapping of a process takes in which an address lies.

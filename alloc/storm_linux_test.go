@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +24,6 @@ type worker struct {
 	number uint64
 	tid    int
 	ops    atomic.Int64
-	time   atomic.Int64 // that the thread ran, in nanoseconds
 }
 
 // held is how many blocks a worker has at a time.
@@ -53,7 +51,6 @@ func (w *worker) work(t *testing.T, a *Allocator, over *atomic.Bool) {
 			serial++
 		}
 		w.ops.Add(held)
-		w.time.Store(threadTime())
 	}
 	for _, block := range blocks {
 		a.Free(block)
@@ -63,15 +60,6 @@ func (w *worker) work(t *testing.T, a *Allocator, over *atomic.Bool) {
 type mark struct{ worker, serial uint64 }
 
 func (w *worker) markOf(block []byte) mark { return *(*mark)(unsafe.Pointer(&block[0])) }
-
-// threadTime returns how long the running thread has run, in nanoseconds.
-func threadTime() int64 {
-	var use unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &use); err != nil {
-		return 0
-	}
-	return use.Utime.Nano() + use.Stime.Nano()
-}
 
 // startWorkers returns workers that work until stop, on an allocator that has
 // nothing in use afterwards.
@@ -90,7 +78,6 @@ func startWorkers(t *testing.T, count int) (workers []*worker, stop func()) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			w.tid = unix.Gettid()
-			w.time.Store(threadTime()) // the thread may have run before
 			ready.Done()
 			w.work(t, a, &over)
 		})
@@ -108,94 +95,51 @@ func startWorkers(t *testing.T, count int) (workers []*worker, stop func()) {
 	}
 }
 
-// TestProgressUnderSignals measures how fast threads allocate while each is sent
-// as many signals as it can take, and in quiet times between. It is measured
-// against the time that the threads run, which others do not shorten.
+// TestProgressUnderSignals sends each of some threads signals while they allocate:
+// every thread must complete its operations, however long that takes. A thread whose
+// sections never end would be stuck.
 func TestProgressUnderSignals(t *testing.T) {
-	runtime.LockOSThread()
-	cost, err := stress.SignalCost()
-	runtime.UnlockOSThread()
-	if err != nil {
-		t.Fatal(err)
-	}
-	often := max(50*time.Microsecond, 5*cost)
-	for _, storm := range []struct {
-		name string
-		stress.Signals
-	}{
-		{"SIGPROF as often as the profiler's clock ticks", stress.Signals{Signal: unix.SIGPROF, Every: time.Microsecond, OwnTime: true}},
-		{"SIGPROF", stress.Signals{Signal: unix.SIGPROF, Every: often}},
-		{"SIGURG", stress.Signals{Signal: unix.SIGURG, Every: often}},
-	} {
-		t.Run(storm.name, func(t *testing.T) {
+	const operations, signals, enoughAborts = 100_000, 200, 10
+	for _, signal := range []unix.Signal{unix.SIGPROF, unix.SIGURG} {
+		t.Run(unix.SignalName(signal), func(t *testing.T) {
 			workers, stop := startWorkers(t, 2)
 			defer stop()
-			aborts := rseqcs.ReadStats().Aborts
-			quiet, stormy := make([]pace, len(workers)), make([]pace, len(workers))
-			for end := time.Now().Add(10 * time.Second); !enough(quiet) || !enough(stormy); {
-				measure(workers, quiet)
-				withSignals(t, workers, storm.Signals, func() { measure(workers, stormy) })
-				if time.Now().After(end) {
-					t.Fatalf("the workers have hardly run: quiet %v, with signals %v", quiet, stormy)
+			before := rseqcs.ReadStats().Aborts
+			var over atomic.Bool
+			var senders sync.WaitGroup
+			defer senders.Wait()
+			defer over.Store(true)
+			delivered := make([]atomic.Int64, len(workers))
+			begun := make([]int64, len(workers))
+			for i, w := range workers {
+				begun[i] = w.ops.Load()
+				senders.Go(func() {
+					for !over.Load() && !t.Failed() {
+						if err := stress.Deliver(w.tid, signal); err != nil {
+							t.Error(err)
+						}
+						delivered[i].Add(1)
+					}
+				})
+			}
+			aborts := func() uint64 { return rseqcs.ReadStats().Aborts - before }
+			stress.Until(t, func() error {
+				for i, w := range workers {
+					if ops, n := w.ops.Load()-begun[i], delivered[i].Load(); !t.Failed() && (ops < operations || n < signals) {
+						return fmt.Errorf("worker %d: %d operations of %d, %d signals of %d", i, ops, operations, n, signals)
+					}
 				}
-			}
-			aborts = rseqcs.ReadStats().Aborts - aborts
-			t.Logf("a signal takes %v; %d aborts; quiet %v, with signals %v", cost, aborts, quiet, stormy)
-			for i := range workers {
-				if stormy[i].perSecond() < quiet[i].perSecond()/10 {
-					t.Errorf("worker %d: %v with signals, %v without: less than a tenth", i, stormy[i], quiet[i])
+				if n := aborts(); n < enoughAborts && vcpu.Probe().Mode != vcpu.Assigned {
+					return fmt.Errorf("%d aborted sections of %d", n, enoughAborts)
 				}
+				return nil
+			})
+			for i, w := range workers {
+				t.Logf("worker %d: %d operations, %d signals", i, w.ops.Load()-begun[i], delivered[i].Load())
 			}
-			if often := !storm.OwnTime; often && aborts == 0 && vcpu.Probe().Mode != vcpu.Assigned {
-				t.Error("no section was aborted: this run has shown nothing")
-			}
+			t.Logf("%d aborts", aborts())
 		})
 	}
-}
-
-// withSignals calls body while the workers are sent signals.
-func withSignals(t *testing.T, workers []*worker, s stress.Signals, body func()) {
-	for _, w := range workers {
-		stop, err := s.To(w.tid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer stop()
-	}
-	body()
-}
-
-// pace is what a worker has done in how much time of its own.
-type pace struct {
-	ops  int64
-	took time.Duration
-}
-
-func (p pace) perSecond() float64 { return float64(p.ops) / p.took.Seconds() }
-
-func (p pace) String() string { return fmt.Sprintf("%.2g ops/s for %v", p.perSecond(), p.took) }
-
-// enough reports whether all have run for long enough to be compared.
-func enough(paces []pace) bool {
-	for _, p := range paces {
-		if p.took < 50*time.Millisecond {
-			return false
-		}
-	}
-	return true
-}
-
-// measure adds what the workers do in a moment.
-func measure(workers []*worker, to []pace) {
-	add := func(sign int64) {
-		for i, w := range workers {
-			to[i].took += time.Duration(sign * w.time.Load())
-			to[i].ops += sign * w.ops.Load()
-		}
-	}
-	add(-1)
-	time.Sleep(40 * time.Millisecond)
-	add(1)
 }
 
 // childVariable tells TestExecUnderLoad that it runs in the child, which is to
@@ -209,8 +153,8 @@ func TestExecUnderLoad(t *testing.T) {
 		if got := vcpu.Probe(); got.Mode.String() != mode {
 			t.Errorf("mode %v (%s), the parent's is %s", got.Mode, got.Reason, mode)
 		}
-		_, stop := startWorkers(t, 4)
-		time.Sleep(time.Millisecond)
+		workers, stop := startWorkers(t, 4)
+		untilAllWork(t, workers)
 		stop()
 		return
 	}
@@ -219,8 +163,9 @@ func TestExecUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	workers, stop := startWorkers(t, 4)
-	const children = 12
-	for n, end := 0, time.Now().Add(2*time.Second); n < children && (n == 0 || time.Now().Before(end)); n++ {
+	untilAllWork(t, workers)
+	const children = 5
+	for range children {
 		child := exec.Command(path, "-test.run=^TestExecUnderLoad$", "-test.count=1")
 		child.Env = append(os.Environ(), childVariable+"="+vcpu.Probe().Mode.String())
 		if out, err := child.CombinedOutput(); err != nil {
@@ -229,9 +174,17 @@ func TestExecUnderLoad(t *testing.T) {
 		}
 	}
 	stop()
-	for _, w := range workers {
-		if w.ops.Load() == 0 {
-			t.Errorf("worker %d has not run", w.number)
+}
+
+// untilAllWork waits until each worker has completed operations.
+func untilAllWork(t *testing.T, workers []*worker) {
+	t.Helper()
+	stress.Until(t, func() error {
+		for _, w := range workers {
+			if w.ops.Load() == 0 {
+				return fmt.Errorf("worker %d has not run", w.number)
+			}
 		}
-	}
+		return nil
+	})
 }

@@ -1,8 +1,11 @@
 package stress
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"time"
 	"unsafe"
 
@@ -13,9 +16,6 @@ import (
 type Signals struct {
 	Signal unix.Signal
 	Every  time.Duration
-	// OwnTime counts the time that the thread runs, as the CPU profiler does, and
-	// not the time that passes. The kernel looks at its ticks only.
-	OwnTime bool
 }
 
 // To begins to send to a thread of this process, and returns what ends it.
@@ -27,13 +27,8 @@ func (s Signals) To(tid int) (stop func(), err error) {
 		tid            int32
 		_              [48]byte // 64 bytes in all, at least
 	}{signal: int32(s.Signal), notify: notifyThread, tid: int32(tid)}
-	clock := int32(unix.CLOCK_MONOTONIC)
-	if s.OwnTime {
-		// MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED), include/linux/posix-timers.h.
-		clock = ^int32(tid)<<3 | 6
-	}
 	var timer int32
-	if _, _, errno := unix.Syscall(unix.SYS_TIMER_CREATE, uintptr(clock), uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&timer))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&timer))); errno != 0 {
 		return nil, fmt.Errorf("timer_create: %w", errno)
 	}
 	stop = func() { unix.Syscall(unix.SYS_TIMER_DELETE, uintptr(timer), 0, 0) }
@@ -48,6 +43,34 @@ func (s Signals) To(tid int) (stop func(), err error) {
 
 // notifyThread is SIGEV_THREAD_ID: the signal goes to a thread.
 const notifyThread = 4
+
+// Deliver sends a signal to a thread of this process, and returns when the thread has
+// received it: no signal is merged with an earlier one.
+func Deliver(tid int, signal unix.Signal) error {
+	status, err := os.Open(fmt.Sprintf("/proc/self/task/%d/status", tid))
+	if err != nil {
+		return err
+	}
+	defer status.Close()
+	if err := unix.Tgkill(unix.Getpid(), tid, signal); err != nil {
+		return fmt.Errorf("tgkill: %w", err)
+	}
+	var text [4096]byte
+	for {
+		n, err := status.ReadAt(text[:], 0)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		_, pending, found := bytes.Cut(text[:n], []byte("\nSigPnd:\t"))
+		var set uint64
+		if _, err := fmt.Sscanf(string(pending), "%x", &set); !found || err != nil {
+			return fmt.Errorf("%s does not tell the pending signals", status.Name())
+		}
+		if set>>(signal-1)&1 == 0 {
+			return nil
+		}
+	}
+}
 
 // SignalCost returns how long the running thread, to which the goroutine must be
 // locked, takes for one signal. Signals that come faster leave it no time.
