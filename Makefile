@@ -78,7 +78,7 @@ stalled: ## the sections with delays between their steps
 	$(STATIC) $(GO) test -tags vcpualloc_stalled ./rseqcs ./alloc -run 'Conserve|Exact|OneOwner|Point|Capped' -count=1 -timeout 10m -args -stress $(STRESS)
 
 faults: ## system calls that fail, each in turn and at random
-	$(STATIC) $(GO) test -tags vcpualloc_faults ./alloc -run "Fault|Soak" -count=1 -timeout 10m
+	$(STATIC) $(GO) test -tags vcpualloc_faults ./alloc ./arena -run "Fault|Soak|UnderALock" -count=1 -timeout 10m
 
 soak: ## random operations for SOAK=10m, with system calls that fail
 	$(STATIC) $(GO) test -tags vcpualloc_faults ./alloc -run TestSoak -count=1 -v -timeout 0 -args -soak $(SOAK)

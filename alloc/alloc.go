@@ -106,7 +106,7 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 }
 
 func (a *Allocator) failed(n int, err error) error {
-	return fmt.Errorf("alloc: %s: %d bytes: %w", a.name, n, err)
+	return fmt.Errorf("alloc: %s: %d bytes: %w", a.name, n, a.heap.Explain(err))
 }
 
 // GoodSize returns the capacity of a block of n bytes, n >= 0: what n is

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -175,6 +177,7 @@ func TestBackFails(t *testing.T) {
 			}
 		}
 		_, smallError := h.Alloc(ClassOf(4096))
+		h.Explain(err)
 		restore()
 		if !errors.Is(err, ErrNoMemory) || !errors.Is(smallError, ErrNoMemory) || !strings.Contains(err.Error(), "RLIMIT_DATA is ") {
 			return fmt.Errorf("after %d blocks: %w; of a small one: %w", len(blocks), err, smallError)
@@ -192,6 +195,44 @@ func TestBackFails(t *testing.T) {
 		}
 		if _, _, err := h.AllocLarge(2*room, 1); err != nil {
 			return fmt.Errorf("with memory again: %w", err)
+		}
+		return errors.Join(h.CheckInvariants(), h.Close())
+	})
+}
+
+// TestManyRefusalsTakeLittle has the system refuse again and again where the runtime can
+// get no memory either, and would end the process.
+func TestManyRefusalsTakeLittle(t *testing.T) {
+	const goroutines, each = 4, 10_000
+	inChild(t, func() error {
+		var h Heap
+		if err := h.Open(Config{Name: "test", Reserve: 256 << 20, Budget: NewBudget("test", nil, 0, 0)}); err != nil {
+			return err
+		}
+		restore, err := limitTo(unix.RLIMIT_DATA, "VmData", 0)
+		if err != nil {
+			return err
+		}
+		defer restore()
+		var team sync.WaitGroup
+		var explained, failed atomic.Int64
+		for range goroutines {
+			team.Go(func() {
+				for i := range each {
+					_, _, err := h.AllocLarge(4<<20, 1)
+					if !errors.Is(h.Explain(err), ErrNoMemory) {
+						return
+					}
+					failed.Add(1)
+					if i == 0 && strings.Contains(err.Error(), "RLIMIT_DATA is ") {
+						explained.Add(1)
+					}
+				}
+			})
+		}
+		team.Wait()
+		if failed.Load() != goroutines*each || explained.Load() == 0 {
+			return fmt.Errorf("%d refusals of %d, %d of the first explained", failed.Load(), goroutines*each, explained.Load())
 		}
 		return errors.Join(h.CheckInvariants(), h.Close())
 	})

@@ -36,6 +36,7 @@ type Heap struct {
 	draining      sync.Mutex // reclaim, one at a time
 	retained      int64      // free pages that stay when a large block is freed; -1: by what is used
 	rescue        rescue
+	explanations  explanations
 
 	machine         *machine
 	homes           homes
@@ -94,7 +95,7 @@ func (h *Heap) Open(c Config) error {
 func (h *Heap) reserve(c *Config, size uintptr) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, h.unmap())
+			err = errors.Join(osmem.Explain(err), h.unmap()) // explained while it is as it was
 			h.nodes = nil
 		}
 	}()
@@ -137,7 +138,7 @@ func (h *Heap) Close() error {
 	h.Blocks.Close()
 	h.size = 0
 	if err := errors.Join(h.Magazines.Close(), h.unmap()); err != nil {
-		return fmt.Errorf("arena: %w", err)
+		return fmt.Errorf("arena: %w", osmem.Explain(err))
 	}
 	return nil
 }

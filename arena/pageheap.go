@@ -108,7 +108,7 @@ func (h *pageHeap) allocFrom(find func(pages uint32) uint32, pages, align uint32
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if uint64(pages)+uint64(align) > maxPages {
-		return 0, false, fmt.Errorf("%w: a run of %d pages with an alignment of %d", ErrNoMemory, pages, align)
+		return 0, false, noMemory{runTooLong{pages, align}}
 	}
 	for {
 		// Not even if all that is free here were returned?
@@ -252,14 +252,14 @@ func (h *pageHeap) grow(pages uint32) (first uint32, err error) {
 	}
 	count = min((count+granulePages-1)&^(granulePages-1), h.end-h.top)
 	if before := h.freeBefore(h.top); count == 0 || count < pages && (before == 0 || h.spans.at(before).pages+count < pages) {
-		return 0, fmt.Errorf("%w: the reserved range of %s is used up", ErrNoMemory, humanize.IBytes(uint64(h.memory.Size)))
+		return 0, noMemory{rangeUsed(h.memory.Size)}
 	}
 	top := h.top + count
 	if err := h.spans.back(top); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNoMemory, err)
+		return 0, noMemory{err}
 	}
 	if err := h.memory.Back(h.offsetOf(top)); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNoMemory, err)
+		return 0, noMemory{err}
 	}
 	h.spans.setBare(h.top, count)
 	first = h.put(h.top, span{pages: count})

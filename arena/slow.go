@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // Alloc returns an object of the class: from this vCPU's magazine, else from
 // the floors below, a batch of which then fills the magazine. The error is a
-// *LimitError or wraps ErrNoMemory.
+// *LimitError or wraps ErrNoMemory; see Explain.
 func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 	// This thread may just not have been registered yet.
 	if object := h.Magazines.Pop(int(class)); object != nil {
@@ -103,7 +104,7 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 
 // AllocLarge returns a block of whole pages for n bytes, n > 0, whose address
 // is a multiple of align, a power of two. dirty tells that it may hold old
-// bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge.
+// bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge; see Explain.
 func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err error) {
 	alignPages := uint32(max(1, PagesFor(align)))
 	return h.allocLarge(n, align, func(p *pageHeap, pages uint32) (uint32, bool, error) { return p.alloc(pages, alignPages) })
@@ -255,5 +256,5 @@ func (h *Heap) Trim(more func() bool) (int64, error) {
 	if err == nil {
 		err = sweepErr
 	}
-	return pages<<pageShift + swept, err
+	return pages<<pageShift + swept, osmem.Explain(err)
 }

@@ -70,6 +70,7 @@ func NewStack(name string, capacities []Capacity) (*Stack, error) {
 		return nil, fmt.Errorf("rseqcs: %w", err)
 	}
 	if err := memory.Back(size); err != nil {
+		err = osmem.Explain(err)
 		memory.Unmap()
 		return nil, fmt.Errorf("rseqcs: %w", err)
 	}

@@ -28,6 +28,9 @@ func Reserve(size uintptr, name string) (Range, error) {
 	return aligned(mapping, size), nil
 }
 
+// reasons knows none: nothing here calls the system.
+func reasons(*CallError) string { return "" }
+
 // CanRelease tells whether Release returns memory to the system.
 const CanRelease = false
 

@@ -48,6 +48,27 @@ func mostAtOnce(kernel string, page uintptr) uintptr {
 	return page / entry * page / 2
 }
 
+// dontNeed returns the memory behind whole OS pages to the system.
+//
+// MADV_DONTNEED refuses memory that mlock(2), mlock2(2) or mlockall(2) has locked, with
+// EINVAL. MADV_DONTNEED_LOCKED takes it too and leaves the lock in place: an OS page that
+// is touched again is locked again. It is tried second, since a kernel without it (before
+// 5.18) refuses it with the same number for memory that is not locked.
+func dontNeed(memory []byte) error {
+	err := unix.Madvise(memory, unix.MADV_DONTNEED)
+	if err == unix.EINVAL && releasesLocked() {
+		err = unix.Madvise(memory, unix.MADV_DONTNEED_LOCKED)
+	}
+	return err
+}
+
+// releasesLocked reports whether the kernel has MADV_DONTNEED_LOCKED: of no bytes an advice
+// fails only if it is not known.
+var releasesLocked = sync.OnceValue(func() bool {
+	_, _, errno := unix.RawSyscall(unix.SYS_MADVISE, 0, 0, unix.MADV_DONTNEED_LOCKED)
+	return errno == 0
+})
+
 // setName names a mapping for people who read /proc/self/maps. Kernels without
 // CONFIG_ANON_VMA_NAME refuse, which changes nothing else.
 func setName(base unsafe.Pointer, size uintptr, name string) {
@@ -68,7 +89,7 @@ func (r *Range) NoHugePages() {
 
 // HugePages asks that touching one OS page of the range takes a whole huge page.
 func (r *Range) HugePages() error {
-	return adviseHuge(r.mapping, r.mappingSize, unix.MADV_HUGEPAGE, "huge pages")
+	return adviseHuge(r.mapping, r.mappingSize, unix.MADV_HUGEPAGE, "ask for huge pages")
 }
 
 // Collapse makes huge pages of aligned bytes at offset (Linux 6.1), and takes memory
@@ -77,7 +98,7 @@ func (r *Range) Collapse(offset, size uintptr) error {
 	return adviseHuge(unsafe.Add(r.Base, offset), size, unix.MADV_COLLAPSE, "collapse")
 }
 
-func adviseHuge(address unsafe.Pointer, size uintptr, advice int, what string) error {
+func adviseHuge(address unsafe.Pointer, size uintptr, advice int, action string) error {
 	err := fault.Before("madvise")
 	if err == nil {
 		_, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(address), size, uintptr(advice))
@@ -86,7 +107,7 @@ func adviseHuge(address unsafe.Pointer, size uintptr, advice int, what string) e
 		}
 		err = errno
 	}
-	return fmt.Errorf("osmem: %s: %w", what, err)
+	return &CallError{Action: action, Call: "madvise", Size: size, Err: err}
 }
 
 // IsRefusal reports whether an error of Collapse is for good: the kernel does not

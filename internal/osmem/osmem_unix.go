@@ -3,10 +3,8 @@
 package osmem
 
 import (
-	"fmt"
 	"unsafe"
 
-	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"github.com/vcpualloc/vcpualloc/internal/fault"
@@ -14,11 +12,11 @@ import (
 
 // Reserve reserves size bytes of address space, a multiple of Granule, under a
 // name that /proc/self/maps shows where the kernel can (Linux 5.17). Touching
-// them before Back is a fault.
+// them before Back is a fault. An error is explained, so the caller must hold no lock.
 func Reserve(size uintptr, name string) (Range, error) {
 	mapping, err := mapNothing(size + Align)
 	if err != nil {
-		return Range{}, fmt.Errorf("osmem: reserve %s for %s: %w", humanize.IBytes(uint64(size)), name, why(err))
+		return Range{}, Explain(&CallError{Action: "reserve addresses for " + name, Call: "mmap", Size: size + Align, Err: err})
 	}
 	r := aligned(mapping, size)
 	r.trim()
@@ -61,7 +59,8 @@ const CanRelease = true
 func PageSize() uintptr { return uintptr(unix.Getpagesize()) }
 
 // Back makes the first size bytes of the range usable, rounded up to Granule.
-// New bytes are zero. They take memory when they are touched.
+// New bytes are zero. They take memory when they are touched, or at once if the range is
+// locked in memory.
 func (r *Range) Back(size uintptr) error {
 	size = min((size+Granule-1)&^(Granule-1), r.Size)
 	if size <= r.Backed {
@@ -72,7 +71,7 @@ func (r *Range) Back(size uintptr) error {
 		err = unix.Mprotect(r.Bytes(r.Backed, size-r.Backed), unix.PROT_READ|unix.PROT_WRITE)
 	}
 	if err != nil {
-		return fmt.Errorf("osmem: back %s: %w", humanize.IBytes(uint64(size-r.Backed)), why(err))
+		return &CallError{Action: "back", Call: "mprotect", Size: size - r.Backed, Err: err}
 	}
 	r.Backed = size
 	return nil
@@ -81,8 +80,8 @@ func (r *Range) Back(size uintptr) error {
 // Release returns the memory behind size bytes at offset to the system and
 // keeps the addresses usable. OS pages that lie only partly in these bytes
 // stay. It reports how many bytes were returned and whether all of the bytes
-// read as zero now. After an error some may have been returned all the same, where
-// that takes more than one call.
+// read as zero now. After an error some may have been returned all the same: the kernel
+// does one mapping after the other, and locking a part makes that a mapping of its own.
 func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, err error) {
 	page := PageSize()
 	first, end := (offset+page-1)&^(page-1), (offset+size)&^(page-1)
@@ -90,10 +89,13 @@ func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, er
 		return 0, false, nil
 	}
 	if err := r.release(first, end, releaseAtOnce()); err != nil {
-		return 0, false, fmt.Errorf("osmem: release %s: %w", humanize.IBytes(uint64(end-first)), whyKept(err))
+		return 0, false, &CallError{Action: releaseAction, Call: "madvise", Size: end - first, Err: err}
 	}
 	return end - first, releaseZeroes && end-first == size, nil
 }
+
+// releaseAction is what a CallError of Release tells.
+const releaseAction = "release"
 
 // release returns whole OS pages, at most so many bytes with one call.
 func (r *Range) release(first, end, most uintptr) error {
@@ -101,7 +103,7 @@ func (r *Range) release(first, end, most uintptr) error {
 		piece := min(end-first, most)
 		err := fault.Before("madvise")
 		if err == nil {
-			err = unix.Madvise(r.Bytes(first, piece), unix.MADV_DONTNEED)
+			err = dontNeed(r.Bytes(first, piece))
 		}
 		if err != nil {
 			return err
@@ -118,7 +120,7 @@ func (r *Range) Unmap() error {
 		return nil
 	}
 	if err := unmapPart(r.mapping, r.mappingSize); err != nil {
-		return fmt.Errorf("osmem: unmap %s: %w", humanize.IBytes(uint64(r.Size)), why(err))
+		return &CallError{Action: "unmap", Call: "munmap", Size: r.mappingSize, Err: err}
 	}
 	*r = Range{}
 	return nil

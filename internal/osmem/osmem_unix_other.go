@@ -6,6 +6,8 @@ import (
 	"errors"
 	"runtime"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -19,9 +21,10 @@ func releaseAtOnce() uintptr { return ^uintptr(0) }
 
 func setName(unsafe.Pointer, uintptr, string) {}
 
-// why and whyKept know no more than the system says.
-func why(err error) error     { return err }
-func whyKept(err error) error { return err }
+func dontNeed(memory []byte) error { return unix.Madvise(memory, unix.MADV_DONTNEED) }
+
+// reasons knows no more than the system says.
+func reasons(*CallError) string { return "" }
 
 // NoHugePages does nothing: only Linux has to be asked.
 func (r *Range) NoHugePages() {}

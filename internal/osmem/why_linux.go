@@ -3,70 +3,218 @@
 package osmem
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
+	"unsafe"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 )
 
-// overcommitFile says whether the kernel promises memory that it may not have.
-const overcommitFile = "/proc/sys/vm/overcommit_memory"
-
-// why adds to an error of a memory call what may have caused it, as far as that can
-// be told: the kernel has one number for many reasons.
-func why(err error) error {
-	var hints []string
-	switch {
-	case errors.Is(err, unix.ENOMEM):
-		hints = append(bounded("RLIMIT_AS", unix.RLIMIT_AS), bounded("RLIMIT_DATA", unix.RLIMIT_DATA)...)
-		if text, _ := os.ReadFile(overcommitFile); strings.TrimSpace(string(text)) == "2" {
-			hints = append(hints, "vm.overcommit_memory is 2")
-		}
-		if mappingsUsedUp() {
-			hints = append(hints, "vm.max_map_count is reached")
-		}
-	case errors.Is(err, unix.EAGAIN):
-		hints = bounded("RLIMIT_MEMLOCK", unix.RLIMIT_MEMLOCK)
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSYS):
-		hints = []string{"perhaps a seccomp filter"}
+// reasons returns the verified causes of a failed call. Those that depend on sizes are told
+// with figures, read after the call, so another thread may have moved them.
+func reasons(e *CallError) string {
+	f := facts{
+		addresses: limitOf(unix.RLIMIT_AS),
+		data:      limitOf(unix.RLIMIT_DATA),
+		locked:    limitOf(unix.RLIMIT_MEMLOCK),
 	}
-	if len(hints) == 0 {
-		return err
+	var buffer [4096]byte
+	f.readStatus(readInto("/proc/self/status\x00", buffer[:]))
+	if errors.Is(e.Err, unix.ENOMEM) {
+		f.neverOvercommit = numberIn("/proc/sys/vm/overcommit_memory\x00") == 2
+		if f.neverOvercommit {
+			f.readPromises(readInto("/proc/meminfo\x00", buffer[:]))
+			f.reserve = (numberIn("/proc/sys/vm/admin_reserve_kbytes\x00") +
+				min(numberIn("/proc/sys/vm/user_reserve_kbytes\x00"), f.size>>10/32)) << 10
+		}
+		if f.mostMappings = numberIn("/proc/sys/vm/max_map_count\x00"); f.mostMappings > 0 {
+			f.mappings = countMappings()
+		}
 	}
-	return fmt.Errorf("%w (%s)", err, strings.Join(hints, ", "))
+	f.releasesLocked = errors.Is(e.Err, unix.EINVAL) && releasesLocked()
+	return strings.Join(f.explain(e), ", ")
 }
 
-// bounded says what a resource limit is, if there is one.
-func bounded(name string, resource int) []string {
-	var limit unix.Rlimit
-	if unix.Getrlimit(resource, &limit) != nil || limit.Cur > 1<<62 {
+// facts is what the kernel tells of a process and its limits. Sizes are in bytes; 0 stands
+// for what is not told.
+type facts struct {
+	addresses, data, locked limit
+
+	size, dataSize, lockedSize uint64 // counted towards these limits
+	filtered                   bool   // a seccomp filter is installed
+
+	neverOvercommit    bool   // vm.overcommit_memory is 2
+	promised, promises uint64 // memory the kernel has promised, and the most it promises
+	reserve            uint64 // the part of promises that this process may not have
+
+	mappings, mostMappings uint64
+	releasesLocked         bool
+}
+
+// limit is a resource limit in bytes, noLimit for none.
+type limit uint64
+
+const noLimit = ^limit(0)
+
+func limitOf(resource int) limit {
+	var l unix.Rlimit
+	if unix.Getrlimit(resource, &l) != nil || l.Cur > 1<<62 {
+		return noLimit
+	}
+	return limit(l.Cur)
+}
+
+// exceeded says that so many bytes more than are in use exceed the limit, or nothing.
+func (l limit) exceeded(name string, use, more uint64) []string {
+	if l == noLimit || use+more <= uint64(l) {
 		return nil
 	}
-	return []string{name + " is " + humanize.IBytes(limit.Cur)}
+	return []string{name + " is " + humanize.IBytes(uint64(l)) + ", of which " + humanize.IBytes(use) + " are used"}
 }
 
-// mappingsUsedUp reports whether the process can have no more mappings. It tries,
-// since counting them takes time where there are many.
-func mappingsUsedUp() bool {
-	page := PageSize()
-	mapping, err := unix.MmapPtr(-1, 0, nil, 3*page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|noReserve)
-	if err != nil {
-		// Of addresses so few are left only where a limit is told already.
-		return err == unix.ENOMEM && bounded("", unix.RLIMIT_AS) == nil
+// nearMappings is how many mappings below vm.max_map_count count as none left: one call
+// makes up to two, and those made before it for the same purpose may be gone.
+const nearMappings = 16
+
+// explain returns the causes of e that the facts prove.
+func (f *facts) explain(e *CallError) (causes []string) {
+	more := uint64(e.Size)
+	switch {
+	case errors.Is(e.Err, unix.ENOMEM):
+		// mm/mmap.c and mm/mprotect.c: addresses count when they are mapped, data when it
+		// becomes writable; a mapping that is split needs another one.
+		if e.Call == "mmap" {
+			causes = f.addresses.exceeded("RLIMIT_AS", f.size, more)
+		}
+		if e.Call == "mprotect" {
+			causes = append(causes, f.data.exceeded("RLIMIT_DATA", f.dataSize, more)...)
+			if f.neverOvercommit && f.promised+more+f.reserve >= f.promises {
+				causes = append(causes, "vm.overcommit_memory is 2, and "+humanize.IBytes(f.promised)+" of "+humanize.IBytes(f.promises)+" are promised")
+			}
+		}
+		if f.mostMappings > 0 && f.mappings+nearMappings >= f.mostMappings {
+			causes = append(causes, "vm.max_map_count is "+humanize.Comma(int64(f.mostMappings))+", of which "+humanize.Comma(int64(f.mappings))+" are used")
+		}
+	case errors.Is(e.Err, unix.EAGAIN):
+		if e.Call == "mmap" || e.Call == "mprotect" {
+			causes = f.locked.exceeded("RLIMIT_MEMLOCK", f.lockedSize, more)
+		}
+	case errors.Is(e.Err, unix.EPERM), errors.Is(e.Err, unix.EACCES), errors.Is(e.Err, unix.ENOSYS):
+		if f.filtered {
+			causes = []string{"a seccomp filter is installed"}
+		}
+	case errors.Is(e.Err, unix.EINVAL):
+		if e.Action == releaseAction && f.lockedSize > 0 && !f.releasesLocked {
+			causes = []string{humanize.IBytes(f.lockedSize) + " are locked, which this kernel does not take back: Linux 5.18 can"}
+		}
 	}
-	r := Range{Base: mapping, Size: 3 * page}
-	split := unix.Mprotect(r.Bytes(page, page), unix.PROT_READ)
-	unix.MunmapPtr(mapping, 3*page)
-	return split == unix.ENOMEM
+	return causes
 }
 
-// whyKept is why for memory that the system does not take back.
-func whyKept(err error) error {
-	if errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("%w (locked memory, as by mlockall, cannot be returned)", err)
-	}
-	return why(err)
+// readStatus takes what is of use from /proc/self/status.
+func (f *facts) readStatus(text []byte) {
+	f.size = kilobytes(text, "VmSize:")
+	f.lockedSize = kilobytes(text, "VmLck:")
+	f.dataSize = kilobytes(text, "VmData:")
+	const filter = 2 // SECCOMP_MODE_FILTER
+	f.filtered = numberBehind(text, "Seccomp:") == filter
 }
+
+// readPromises takes what is of use from /proc/meminfo.
+func (f *facts) readPromises(text []byte) {
+	f.promises = kilobytes(text, "CommitLimit:")
+	f.promised = kilobytes(text, "Committed_AS:")
+}
+
+func kilobytes(text []byte, key string) (size uint64) { return numberBehind(text, key) << 10 }
+
+// numberBehind returns the number behind the key, or 0.
+func numberBehind(text []byte, key string) uint64 {
+	at := bytes.Index(text, []byte(key))
+	if at < 0 {
+		return 0
+	}
+	return number(text[at+len(key):])
+}
+
+// number returns the number that text begins with, behind spaces, or 0.
+func number(text []byte) (n uint64) {
+	for _, digit := range bytes.TrimLeft(text, " \t") {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		n = 10*n + uint64(digit-'0')
+	}
+	return n
+}
+
+// numberIn returns the number in a file, or 0.
+func numberIn(path string) uint64 {
+	var buffer [32]byte
+	return number(readInto(path, buffer[:]))
+}
+
+// countMappings returns how many mappings the process has, or 0.
+func countMappings() (count uint64) {
+	var buffer [4096]byte
+	file := openRaw("/proc/self/maps\x00")
+	if file < 0 {
+		return 0
+	}
+	for {
+		n := readRaw(file, buffer[:])
+		if n <= 0 {
+			closeRaw(file)
+			return count
+		}
+		count += uint64(bytes.Count(buffer[:n], []byte{'\n'}))
+	}
+}
+
+// readInto returns the beginning of a file, as much as the buffer has room for, or nothing.
+func readInto(path string, buffer []byte) []byte {
+	file := openRaw(path)
+	if file < 0 {
+		return nil
+	}
+	defer closeRaw(file)
+	size := 0
+	for size < len(buffer) {
+		n := readRaw(file, buffer[size:])
+		if n <= 0 {
+			break
+		}
+		size += n
+	}
+	return buffer[:size]
+}
+
+// Package os takes memory for a file, and lets the runtime start a thread while a call of
+// the system lasts: where memory is short both end the process. Files of /proc take little
+// time, so these calls are raw and read into buffers of the stack. A path ends in 0.
+
+func openRaw(path string) (file int) {
+	at := unix.AT_FDCWD
+	fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(unsafe.StringData(path))), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
+	if errno != 0 {
+		return -1
+	}
+	return int(fd)
+}
+
+func readRaw(file int, buffer []byte) int {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(file), uintptr(unsafe.Pointer(unsafe.SliceData(buffer))), uintptr(len(buffer)))
+		switch errno {
+		case 0:
+			return int(n)
+		case unix.EINTR:
+		default:
+			return -1
+		}
+	}
+}
+
+func closeRaw(file int) { unix.RawSyscall(unix.SYS_CLOSE, uintptr(file), 0, 0) }

@@ -20,6 +20,9 @@ var calls = map[string]uint32{
 	"sched_setattr":     unix.SYS_SCHED_SETATTR,
 	"mbind":             unix.SYS_MBIND,
 	"get_mempolicy":     unix.SYS_GET_MEMPOLICY,
+	"madvise":           unix.SYS_MADVISE,
+	"mmap":              unix.SYS_MMAP,
+	"mprotect":          unix.SYS_MPROTECT,
 }
 
 // answers are what the kernel does instead, as a filter returns it.
@@ -27,6 +30,7 @@ var answers = map[string]uint32{
 	"ENOSYS": returnErrno | uint32(unix.ENOSYS),
 	"EPERM":  returnErrno | uint32(unix.EPERM),
 	"EINVAL": returnErrno | uint32(unix.EINVAL),
+	"ENOMEM": returnErrno | uint32(unix.ENOMEM),
 	"TRAP":   returnTrap,
 	"KILL":   returnKillProcess,
 }
