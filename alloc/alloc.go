@@ -100,7 +100,7 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 	}
 	b := blockOf(p, n, arena.PagesFor(n)*arena.PageSize)
 	if zeroed && dirty {
-		clear(b[:cap(b)])
+		a.heap.ZeroLarge(p, 0, cap(b))
 	}
 	return b, nil
 }

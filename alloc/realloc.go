@@ -40,9 +40,10 @@ func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, er
 			return inPlace(b, n, arena.PagesFor(n)*arena.PageSize, zeroed), nil
 		}
 		if dirty, ok := a.heap.ExtendLarge(p, n); ok {
-			inPlace(b, usable, usable, zeroed)
-			b = blockOf(p, usable, arena.PagesFor(n)*arena.PageSize)
-			return inPlace(b, n, cap(b), zeroed && dirty), nil
+			if inPlace(b, usable, usable, zeroed); zeroed && dirty {
+				a.heap.ZeroLarge(p, usable, n)
+			}
+			return blockOf(p, n, arena.PagesFor(n)*arena.PageSize), nil
 		}
 	}
 	moved, err := a.newPlace(n, usable)
@@ -52,7 +53,11 @@ func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, er
 	case err != nil:
 		return nil, err
 	}
-	if copied := copy(moved, b); zeroed {
+	copied := copy(moved, b)
+	switch q := unsafe.Pointer(unsafe.SliceData(moved)); {
+	case zeroed && a.heap.IsLarge(q):
+		a.heap.ZeroLarge(q, copied, n)
+	case zeroed:
 		clear(moved[copied:])
 	}
 	a.Free(b)

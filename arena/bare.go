@@ -7,13 +7,23 @@ import (
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
 )
 
-// bare marks a page of a free span that takes no memory: it was returned to the
-// system, or never used. The marks are the gone bits of its pieces (sweep.go), all of
-// them; one that has only some may take memory. A page of a block has none, touched or
-// not, and a span of objects begins with none.
-const bare = 1<<piecesPerPage - 1
+// Each page has a byte of marks. The low bits, one for each piece, say which pieces of a
+// span of objects were returned to the system (sweep.go). The page heap uses the byte of
+// a free page, and of a page that it has just handed out:
+//
+//	bare     free: the page takes no memory, since it was returned or never used
+//	refused  free: the system did not take the page; it is no candidate until retry
+//	fresh    handed out: the page was bare, and reads as zero until it is written to
+//
+// All other values of a free page mean that it may take memory and hold old bytes. A
+// span of objects begins without marks.
+const (
+	bare    = 1<<piecesPerPage - 1
+	refused = 1 << 6
+	fresh   = 1 << 7
+)
 
-// goneOf returns the gone bits of a run, a byte for each page.
+// goneOf returns the marks of a run, a byte for each page.
 func (t *spanTable) goneOf(first, pages uint32) []byte {
 	return unsafe.Slice(t.goneAt(first), pages)
 }
@@ -23,22 +33,78 @@ func (t *spanTable) residentIn(first, pages uint32) uint32 {
 	return pages - uint32(bytes.Count(t.goneOf(first, pages), []byte{bare}))
 }
 
+// refusedIn returns how many pages of a free run are marked as refused.
+func (t *spanTable) refusedIn(first, pages uint32) (n uint32) {
+	for _, mark := range t.goneOf(first, pages) {
+		n += uint32(mark&refused) / refused
+	}
+	return n
+}
+
 // setBare marks all pages of a run.
-func (t *spanTable) setBare(first, pages uint32) {
-	for gone := t.goneOf(first, pages); len(gone) > 0; gone = gone[1:] {
-		gone[0] = bare
+func (t *spanTable) setBare(first, pages uint32) { fill(t.goneOf(first, pages), bare) }
+
+// fill sets all marks to one value.
+func fill(marks []byte, value byte) {
+	if len(marks) == 0 {
+		return
+	}
+	marks[0] = value
+	for done := 1; done < len(marks); done *= 2 {
+		copy(marks[done:], marks[:done])
 	}
 }
 
-// tail returns from which page on a run up to end has so many pages that are not bare;
-// it has more.
-func (t *spanTable) tail(end, resident uint32) (begin uint32) {
-	for begin = end; resident > 0; {
-		if begin--; *t.goneAt(begin) != bare {
-			resident--
+// setFresh turns the marks of a free run, which is handed out, into those of its owner,
+// and reports whether a page may hold old bytes. Bare pages are zero where the system
+// zeroes what it takes, and else from the given page on, which was never handed out.
+func (t *spanTable) setFresh(first, pages, untouched uint32) (dirty bool) {
+	if !osmem.ReleaseZeroes && first < untouched {
+		old := min(pages, untouched-first)
+		clear(t.goneOf(first, old))
+		first, pages, dirty = first+old, pages-old, true
+	}
+	marks := t.goneOf(first, pages)
+	switch uint32(bytes.Count(marks, []byte{bare})) {
+	case pages:
+		fill(marks, fresh)
+		return dirty
+	case 0:
+		clear(marks)
+		return true
+	}
+	for i, mark := range marks {
+		marks[i] = 0
+		if mark == bare {
+			marks[i] = fresh
 		}
 	}
-	return begin
+	return true
+}
+
+// zeroFrom makes bytes from offset up to end of a run zero that setFresh has marked,
+// for its owner: those of fresh pages are.
+func (t *spanTable) zeroFrom(memory *osmem.Range, first uint32, from, end uintptr) {
+	for from < end {
+		page := uint32(from >> pageShift)
+		marks := t.goneOf(first+page, uint32((end-1)>>pageShift)+1-page)
+		run := bytes.IndexByte(marks, fresh)
+		if run < 0 {
+			run = len(marks)
+		}
+		if dirtyEnd := min(end, uintptr(page+uint32(run))<<pageShift); from < dirtyEnd {
+			memory.Zero(uintptr(first)<<pageShift+from, dirtyEnd-from)
+		}
+		marks = marks[run:]
+		clean := len(marks) - len(bytes.TrimLeft(marks, "\x80"))
+		from = uintptr(page+uint32(run+clean)) << pageShift
+	}
+}
+
+// isCandidate reports whether a free page can be returned to the system.
+func (t *spanTable) isCandidate(page uint32) bool {
+	mark := *t.goneAt(page)
+	return mark != bare && mark&refused == 0
 }
 
 // osPages returns how many pages an OS page has, at least 1.

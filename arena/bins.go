@@ -1,96 +1,80 @@
 package arena
 
-import (
-	"math"
-	"math/bits"
-)
+import "math/bits"
 
-// bins sorts the free spans by their length: one bin for each length up to
-// exactBins pages, above that eight for each doubling. A bit in occupied says
-// that a bin is not empty.
+// bins sorts the free spans by their length: one list for each length up to exactBins
+// pages, one tree for all longer ones. A bit in occupied says that a list is not empty.
 type bins struct {
-	lists    [binCount]spanList
-	occupied [(binCount + 63) / 64]uint64
+	lists    [exactBins]spanList
+	occupied [exactBins / 64]uint64
+	long     sizeTree
 }
 
 const (
 	exactBins = 128 // pages
-	binCount  = exactBins + 8*(29-7) + 1
 
-	// bestFitTries bounds the search for the shortest span in a bin of many lengths.
-	bestFitTries = 32
+	// sameLengthTries bounds the comparison of spans of the same length.
+	sameLengthTries = 32
 )
 
-// binOf returns the bin of spans of the given length.
-func binOf(pages uint32) int {
-	if pages <= exactBins {
-		return int(pages) - 1
-	}
-	log := bits.Len32(pages) - 1
-	return exactBins + (log-7)*8 + int(pages>>(log-3))&7
-}
-
 func (b *bins) insert(t *spanTable, page uint32) {
-	bin := binOf(t.at(page).pages)
-	b.lists[bin].push(t, page)
-	b.occupied[bin/64] |= 1 << (bin % 64)
+	pages := t.at(page).pages
+	if pages > exactBins {
+		b.long.insert(t, page)
+		return
+	}
+	b.lists[pages-1].push(t, page)
+	b.occupied[(pages-1)/64] |= 1 << ((pages - 1) % 64)
 }
 
 func (b *bins) remove(t *spanTable, page uint32) {
-	bin := binOf(t.at(page).pages)
-	b.lists[bin].remove(t, page)
-	if b.lists[bin].first == 0 {
-		b.occupied[bin/64] &^= 1 << (bin % 64)
+	pages := t.at(page).pages
+	if pages > exactBins {
+		b.long.remove(t, page)
+		return
+	}
+	b.lists[pages-1].remove(t, page)
+	if b.lists[pages-1].first == 0 {
+		b.occupied[(pages-1)/64] &^= 1 << ((pages - 1) % 64)
 	}
 }
 
-// find returns a free span of at least the given length, or 0 if there is none:
-// of the first bin that has one the shortest among bestFitTries spans. Only
-// where no other bin has one does it search all of the first.
+// find returns one of the shortest free spans of at least the given length, or 0 if
+// there is none: of long ones that with the lowest address.
 func (b *bins) find(t *spanTable, pages uint32) uint32 {
-	first := binOf(pages)
-	if page := b.findIn(t, first, pages, bestFitTries); page != 0 {
-		return page
+	for bin := pages - 1; bin < exactBins; bin = (bin/64 + 1) * 64 {
+		if rest := b.occupied[bin/64] >> (bin % 64); rest != 0 {
+			return b.lists[bin+uint32(bits.TrailingZeros64(rest))].first
+		}
 	}
-	// Every span of a higher bin is long enough.
-	if bin := b.next(first + 1); bin < binCount {
-		return b.findIn(t, bin, pages, bestFitTries)
-	}
-	return b.findIn(t, first, pages, math.MaxInt)
+	return b.long.atLeast(t, pages, 0)
 }
 
 // fullest returns, among the first spans of the same length as the given one, which
 // find has returned, one that is fuller than the others.
 func (b *bins) fullest(t *spanTable, page uint32, fuller func(page, than uint32) bool) uint32 {
-	pages := t.at(page).pages
-	best, tries := page, bestFitTries
-	for page := b.lists[binOf(pages)].first; page != 0 && tries > 0; page = t.at(page).next {
-		if t.at(page).pages == pages && fuller(page, best) {
-			best = page
+	pages, best, at := t.at(page).pages, page, page
+	for range sameLengthTries {
+		if pages > exactBins {
+			at = b.long.atLeast(t, pages, at+1)
+		} else {
+			at = t.at(at).next
 		}
-		tries--
+		if at == 0 || t.at(at).pages != pages {
+			break
+		}
+		if fuller(at, best) {
+			best = at
+		}
 	}
 	return best
 }
 
-// findIn returns the shortest span of at least the given length among the first
-// spans of a bin, or 0.
-func (b *bins) findIn(t *spanTable, bin int, pages uint32, tries int) (best uint32) {
-	shortest := uint32(math.MaxUint32)
-	for page := b.lists[bin].first; page != 0 && tries > 0; page = t.at(page).next {
-		switch length := t.at(page).pages; {
-		case length == pages:
-			return page
-		case length > pages && length < shortest:
-			best, shortest = page, length
-		}
-		tries--
+// last returns one of the longest spans, or 0.
+func (b *bins) last(t *spanTable) uint32 {
+	if page := b.long.last(t); page != 0 {
+		return page
 	}
-	return best
-}
-
-// last returns a span of the last bin that has one, or 0.
-func (b *bins) last() uint32 {
 	for word := len(b.occupied) - 1; word >= 0; word-- {
 		if b.occupied[word] != 0 {
 			return b.lists[word*64+bits.Len64(b.occupied[word])-1].first
@@ -99,16 +83,23 @@ func (b *bins) last() uint32 {
 	return 0
 }
 
-// next returns the first bin from bin on that is not empty, or binCount.
-func (b *bins) next(bin int) int {
-	for word := bin / 64; word < len(b.occupied); word++ {
-		rest := b.occupied[word]
-		if word == bin/64 {
-			rest &= ^uint64(0) << (bin % 64)
+// each calls f for every span, the longest first, until it returns false. f may take
+// the span out and file it again, also here.
+func (b *bins) each(t *spanTable, f func(page uint32) bool) {
+	for page := b.long.last(t); page != 0; {
+		pages := t.at(page).pages
+		if !f(page) {
+			return
 		}
-		if rest != 0 {
-			return word*64 + bits.TrailingZeros64(rest)
+		page = b.long.below(t, pages, page)
+	}
+	for bin := len(b.lists) - 1; bin >= 0; bin-- {
+		for page := b.lists[bin].first; page != 0; {
+			next := t.at(page).next
+			if !f(page) {
+				return
+			}
+			page = next
 		}
 	}
-	return binCount
 }

@@ -66,6 +66,12 @@ func (t *spanTable) openBitmap(first, objects uint32) {
 // have room enough in what is there for its first page.
 func bitmapPage(first uint32) uintptr { return uintptr(first) * bitmapBytes / osmem.PageSize() }
 
+// bitmapBounds extends a run to where OS pages of the bitmaps begin and end.
+func bitmapBounds(begin, end uint32) (first, last uint32) {
+	step := uint32(osmem.PageSize() / bitmapBytes)
+	return begin / step * step, (end + step - 1) / step * step
+}
+
 // closeBitmaps returns the bitmaps of a run without spans to the system, as far as they
 // lie on OS pages of their own. The run belongs to the caller.
 func (t *spanTable) closeBitmaps(first, pages uint32) error {

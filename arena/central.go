@@ -85,6 +85,7 @@ func (h *Heap) newSpan(from *node, class uint8) (page uint32, err error) {
 	}
 	s := h.spans.at(page)
 	s.state, s.class, s.free = spanSmall, class, c.perSpan
+	clear(h.spans.goneOf(page, c.pages))
 	h.spans.openBitmap(page, c.perSpan)
 	h.pageMap.setSmall(page, c.pages, class)
 	return page, nil
@@ -217,6 +218,6 @@ func (h *Heap) freeSpan(c *central, page uint32) {
 	charge := h.forgetGone(page)
 	s.state = spanNone
 	h.pageMap.clear(page, pages)
-	h.nodeOf(page).pages.release(page, true)
+	h.nodeOf(page).pages.release(page)
 	h.budget.charge(charge)
 }

@@ -1,11 +1,11 @@
 package arena
 
 // returnOne returns memory of one free span to the system, one of the longest, and
-// reports whether there was one. It returns about the given number of pages at the
-// most. Huge pages that others use most of are broken only if hard, and as the last.
+// reports whether it found a candidate. It returns about the given number of pages at the
+// most. Huge pages that are partly in use are broken only if hard, and as the last.
 // The lock is not held meanwhile, so what the caller knew of free spans is out of date
 // afterwards. What the system does not take, or what shares an OS page with a span in
-// use, stays resident.
+// use, stays resident, and is no candidate until retry.
 func (h *pageHeap) returnOne(most uint32, hard bool) bool {
 	ok, _ := h.tryOne(most, hard)
 	return ok
@@ -13,87 +13,130 @@ func (h *pageHeap) returnOne(most uint32, hard bool) bool {
 
 // tryOne is returnOne with the error of the system.
 func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
-	page, begin, end := h.victim(hard)
-	if page == 0 {
+	run, begin, end := h.victim(hard)
+	if run == 0 {
 		return false, nil
 	}
-	s := *h.take(page)
-	left := false // does something stay that could go, too?
-	// What lies at an end and shares an OS page with others does not go: cut off alone it
-	// would be tried again and again.
-	if first, last := h.wholeOSPages(begin, end); h.spans.residentIn(first, last-first) > most {
-		at := h.spans.tail(last, most)
-		if h.huge == nil {
-			at = max(page, h.base+(at-h.base)&^(osPages()-1))
-			s.pages -= at - page
-			rest := s.resident
-			s.resident = h.spans.residentIn(at, s.pages)
-			if at > page {
-				h.put(page, span{pages: at - page, resident: rest - s.resident, dirty: s.dirty})
-			}
-			page, begin = at, at
-		} else {
-			at = max(begin, h.huge.begin(h.huge.of(at)))
-			left = at > begin
-			begin = at
-		}
+	begin = h.pieceBegin(begin, end, most)
+	s := *h.take(run)
+	runEnd := run + s.pages
+	// The bitmaps of free pages that lie on the same OS pages go along. All else stays in
+	// reach of other threads.
+	first, last := bitmapBounds(begin, end)
+	first, last = max(run, first), min(runEnd, last)
+	resident, behind := h.spans.residentIn(first, last-first), uint32(0)
+	if s.refused || h.huge != nil {
+		behind = h.spans.residentIn(last, runEnd-last)
 	}
-	h.resident += int64(s.resident)
-	h.transit += int64(s.pages)
-	zeroed, err := h.releaseUnlocked(page, s.pages, begin, end)
-	h.resident -= int64(s.resident)
-	h.transit -= int64(s.pages)
-	all := end-begin == s.pages
+	h.putPart(run, first-run, s.resident-resident-behind, &s)
+	h.putPart(last, runEnd-last, behind, &s)
+	h.resident += int64(resident)
+	h.transit += int64(last - first)
+	h.asked += int64(end - begin)
+	err = h.releaseUnlocked(begin, end, first, last)
+	h.resident -= int64(resident)
+	h.transit -= int64(last - first)
 	if err == nil {
-		first, last := h.wholeOSPages(begin, end)
-		returned := h.spans.residentIn(first, last-first)
-		h.spans.setBare(first, last-first)
+		begin, end := h.wholeOSPages(begin, end)
+		returned := h.spans.residentIn(begin, end-begin)
+		h.refused -= int64(h.spans.refusedIn(begin, end-begin))
+		h.spans.setBare(begin, end-begin)
 		h.released += int64(returned)
 		h.budget.charge(-int64(returned))
-		s.resident -= returned
-		s.dirty = s.dirty && !(zeroed && all)
-		if h.huge != nil {
-			h.huge.returned(begin, end)
-		}
+		resident -= returned
 	}
-	s.stuck = s.resident > 0 && (all || err != nil)
-	s.kept = s.resident > 0 && !s.stuck && !left
-	h.put(page, s)
+	if err == nil && h.huge != nil {
+		h.huge.returned(begin, end)
+	}
+	h.refuse(begin, end)
+	h.put(first, span{pages: last - first, resident: resident, refused: s.refused || h.refused > 0})
 	h.arrived.Broadcast()
 	return true, err
 }
 
-// releaseUnlocked returns the memory of pages from begin to end of a run to the system,
-// and the bitmaps of the run, without the lock.
-func (h *pageHeap) releaseUnlocked(run, pages, begin, end uint32) (zeroed bool, err error) {
+// bareGap is how many bare pages in a row are returned once more together with candidates
+// on both sides of them, to save a system call.
+const bareGap = 16
+
+// pieceBegin returns where in a part of a free run, whose last OS page has a candidate,
+// the piece begins that is returned at once: it has about the given number of candidates,
+// no long gaps, and only whole OS pages or, where these are to be spared, huge pages.
+func (h *pageHeap) pieceBegin(begin, end, most uint32) uint32 {
+	first := end - 1
+	for page, found, gap := end, uint32(0), 0; page > begin && found < most && gap < bareGap; {
+		page--
+		mark := *h.spans.goneAt(page)
+		if mark&refused != 0 {
+			break
+		}
+		if gap++; mark != bare {
+			first, gap = page, 0
+			found++
+		}
+	}
+	return max(begin, h.base+(first-h.base)/h.step()*h.step())
+}
+
+// step returns how many pages go to the system together: those of an OS page, or of a
+// huge page where these are to be spared.
+func (h *pageHeap) step() uint32 {
+	if h.huge != nil {
+		return regionPages
+	}
+	return osPages()
+}
+
+// candidatesIn returns the end of the last OS page, or huge page, of a part of a free run
+// on which a candidate lies.
+func (h *pageHeap) candidatesIn(begin, end uint32) (last uint32, ok bool) {
+	page := h.spans.lastCandidate(begin, end)
+	if page == 0 {
+		return 0, false
+	}
+	return min(end, h.base+((page-h.base)/h.step()+1)*h.step()), true
+}
+
+// refuse marks the candidates of a part of a free run that were not returned.
+func (h *pageHeap) refuse(begin, end uint32) {
+	for page := begin; page < end; page++ {
+		if h.spans.isCandidate(page) {
+			*h.spans.goneAt(page) |= refused
+			h.refused++
+		}
+	}
+}
+
+// releaseUnlocked returns the memory of pages from begin to end to the system, and the
+// bitmaps of the free run from first to last around them, without the lock.
+func (h *pageHeap) releaseUnlocked(begin, end, first, last uint32) error {
 	h.mu.Unlock()
 	defer h.mu.Lock()
 	if h.huge != nil {
 		h.huge.advising.Lock()
 		defer h.huge.advising.Unlock()
 	}
-	_, zeroed, err = h.memory.Release(h.offsetOf(begin), uintptr(end-begin)<<pageShift)
+	_, _, err := h.memory.Release(h.offsetOf(begin), uintptr(end-begin)<<pageShift)
 	if err == nil {
 		// What the system does not take of these stays, and is tried again with the memory of
 		// such a run.
-		h.spans.closeBitmaps(run, pages)
+		h.spans.closeBitmaps(first, last-first)
 	}
-	return zeroed, err
+	return err
 }
 
-// retry makes the free spans candidates again that the system did not take: what
-// was wrong then, such as a lock on the memory, may be over. The caller has the lock.
+// retry makes the pages candidates again that the system did not take: what was wrong
+// then, such as a lock on the memory, may be over. The caller has the lock.
 func (h *pageHeap) retry() {
-	for bin := 0; h.stuck > 0 && bin < len(h.bare.lists); bin++ {
-		for page := h.bare.lists[bin].first; page != 0; {
-			next := h.spans.at(page).next
-			if h.spans.at(page).stuck {
+	for _, b := range []*bins{&h.backed, &h.kept, &h.bare} {
+		b.each(h.spans, func(page uint32) bool {
+			if h.spans.at(page).refused {
 				s := *h.take(page)
-				s.stuck = false
+				h.unrefuse(page, s.pages)
+				s.refused, s.stuck = false, false
 				h.put(page, s)
 			}
-			page = next
-		}
+			return h.refused > 0
+		})
 	}
 }
 

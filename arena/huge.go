@@ -128,19 +128,23 @@ func (h *pageHeap) apart(page, pages uint32, sparse bool) (begin, end uint32) {
 	return begin, end
 }
 
-// victim returns a free span whose memory is to go, and the part of it that does; page
-// is 0 if there is none. Dense huge pages are broken only if hard, and as the last.
+// victim returns a free span whose memory is to go, and the part of it that may, which ends
+// with the last OS page that has a candidate; page is 0 if there is none. Dense huge pages
+// are broken only if hard, and as the last.
 func (h *pageHeap) victim(hard bool) (page, begin, end uint32) {
-	if h.huge == nil {
-		page = h.backed.last()
-		if page == 0 {
+	for h.huge == nil {
+		if page = h.backed.last(h.spans); page == 0 {
 			return 0, 0, 0
 		}
-		return page, page, page + h.spans.at(page).pages
+		if end, ok := h.candidatesIn(page, page+h.spans.at(page).pages); ok {
+			return page, page, end
+		}
+		h.setStuck(page)
 	}
 	for {
-		for page = h.backed.last(); page != 0; page = h.backed.last() {
-			if begin, end = h.apart(page, h.spans.at(page).pages, false); begin < end {
+		for page = h.backed.last(h.spans); page != 0; page = h.backed.last(h.spans) {
+			begin, end = h.apart(page, h.spans.at(page).pages, false)
+			if end, ok := h.candidatesIn(begin, end); ok {
 				return page, begin, end
 			}
 			h.keep(page, true)
@@ -153,10 +157,20 @@ func (h *pageHeap) victim(hard bool) (page, begin, end uint32) {
 	if page, begin, end = h.sparse(); page != 0 || !hard {
 		return page, begin, end
 	}
-	if page = h.kept.last(); page == 0 {
-		return 0, 0, 0
+	for page = h.kept.last(h.spans); page != 0; page = h.kept.last(h.spans) {
+		if end, ok := h.candidatesIn(page, page+h.spans.at(page).pages); ok {
+			return page, page, end
+		}
+		h.setStuck(page)
 	}
-	return page, page, page + h.spans.at(page).pages
+	return 0, 0, 0
+}
+
+// setStuck files a free span as one without candidates.
+func (h *pageHeap) setStuck(page uint32) {
+	s := *h.take(page)
+	s.stuck, s.kept = true, false
+	h.put(page, s)
 }
 
 // keep files a free span as one whose memory lies on huge pages that others use, or
@@ -176,15 +190,12 @@ func (h *pageHeap) edges(page uint32) (first, last *region) {
 
 // lookAgain files the kept spans anew that lie on huge pages which were broken.
 func (h *pageHeap) lookAgain() {
-	for bin := range h.kept.lists {
-		for page := h.kept.lists[bin].first; page != 0; {
-			next := h.spans.at(page).next
-			if first, last := h.edges(page); first.fresh || last.fresh {
-				h.keep(page, false)
-			}
-			page = next
+	h.kept.each(h.spans, func(page uint32) bool {
+		if first, last := h.edges(page); first.fresh || last.fresh {
+			h.keep(page, false)
 		}
-	}
+		return true
+	})
 	for _, number := range h.huge.fresh {
 		h.huge.list[number].fresh = false
 	}
@@ -194,22 +205,22 @@ func (h *pageHeap) lookAgain() {
 // sparseTries bounds the search for a sparse huge page.
 const sparseTries = 256
 
-// sparse returns a kept span with a part on a huge page that is used less than half,
-// and that part, among the longest.
+// sparse returns a kept span with a candidate on a huge page that is used less than half,
+// and the part that may go, among the longest.
 func (h *pageHeap) sparse() (page, begin, end uint32) {
 	tries := sparseTries
-	for bin := len(h.kept.lists) - 1; bin >= 0; bin-- {
-		for page = h.kept.lists[bin].first; page != 0; page = h.spans.at(page).next {
-			if first, last := h.edges(page); first.isSparse() || last.isSparse() {
-				begin, end = h.apart(page, h.spans.at(page).pages, true)
-				return page, begin, end
-			}
-			if tries--; tries == 0 {
-				return 0, 0, 0
+	h.kept.each(h.spans, func(kept uint32) bool {
+		if first, last := h.edges(kept); first.isSparse() || last.isSparse() {
+			from, to := h.apart(kept, h.spans.at(kept).pages, true)
+			if to, ok := h.candidatesIn(from, to); ok {
+				page, begin, end = kept, from, to
+				return false
 			}
 		}
-	}
-	return 0, 0, 0
+		tries--
+		return tries > 0
+	})
+	return page, begin, end
 }
 
 // returned notes that memory was returned: whole regions will be what a touch makes of

@@ -36,7 +36,7 @@ func newHugeHeap(t *testing.T, regions uint32) hugeHeap {
 // leave frees the pages of a region but for the first ones.
 func (h hugeHeap) leave(number, used uint32) {
 	for page := number*regionPages + used; page < (number+1)*regionPages; page++ {
-		h.release(page, true)
+		h.release(page)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestHugeFill(t *testing.T) {
 	h.leave(1, 250) // 6 free
 	h.leave(3, 0)
 	h.leave(4, 250)
-	h.release(4*regionPages, true) // joins region 3's, and is at its end
+	h.release(4 * regionPages) // joins region 3's, and is at its end
 	count := func(number uint32) int { return int(h.huge.list[number].used) }
 	for range 12 {
 		if _, _, err := h.alloc(1, 1); err != nil {
@@ -185,8 +185,8 @@ func TestHugeFill(t *testing.T) {
 	h = newHugeHeap(t, 6)
 	h.leave(1, 252)
 	h.leave(4, 252)
-	h.release(4*regionPages, true) // now 251
-	h.release(4*regionPages+2, true)
+	h.release(4 * regionPages) // now 251
+	h.release(4*regionPages + 2)
 	if first, _, err := h.alloc(4, 1); err != nil || first/regionPages != 1 {
 		t.Errorf("page %d, %v: region 1 is fuller", first, err)
 	}
@@ -328,7 +328,7 @@ func TestCollapseQueue(t *testing.T) {
 		t.Errorf("%d regions were looked at, %d collapsed, %v; some of all is gone", len(asked), h.huge.collapsed, h.huge.failed)
 	}
 	h.huge.list[region].small = false // as if
-	h.release(first, true)
+	h.release(first)
 	h.returnPages(math.MaxInt32, false)
 	if !h.huge.list[region].small || h.resident != 0 || h.huge.broken != 0 {
 		t.Errorf("a region that was returned is still a huge page; %d pages resident, %d broken", h.resident, h.huge.broken)

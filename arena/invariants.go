@@ -228,12 +228,16 @@ func (l *spanList) checkInvariants(t *spanTable, check func(page uint32, s *span
 	return count, nil
 }
 
-// checkInvariants checks that every span is in the bin of its length, and which
-// bins are said to be occupied. It returns how many spans there are.
+// checkInvariants checks that every span is in the list of its length, or in the tree,
+// which lists are said to be occupied, and the order of the tree. It returns how many
+// spans there are.
 func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
+	if count, err = b.long.check(t, b.long.root, func(uint32) bool { return true }); err != nil {
+		return count, err
+	}
 	for bin := range b.lists {
 		n, err := b.lists[bin].checkInvariants(t, func(page uint32, s *span) error {
-			if s.state != spanFree || binOf(s.pages) != bin {
+			if s.state != spanFree || int(s.pages-1) != bin {
 				return fmt.Errorf("page %d, a span of %d pages in state %d, is in bin %d", page, s.pages, s.state, bin)
 			}
 			return nil
@@ -249,6 +253,29 @@ func (b *bins) checkInvariants(t *spanTable) (count int64, err error) {
 	return count, nil
 }
 
+// check checks a part of the tree, all spans of which are where inOrder wants them, and
+// returns how many these are.
+func (b *sizeTree) check(t *spanTable, page uint32, inOrder func(page uint32) bool) (count int64, err error) {
+	if page == 0 {
+		return 0, nil
+	}
+	s := t.at(page)
+	if s.state != spanFree || s.pages <= exactBins || !inOrder(page) {
+		return 0, fmt.Errorf("page %d, a span of %d pages in state %d, is in the wrong place of the tree", page, s.pages, s.state)
+	}
+	for _, child := range []uint32{s.prev, s.next} {
+		if child != 0 && priority(child) > priority(page) {
+			return 0, fmt.Errorf("page %d stands below page %d, in spite of its priority", child, page)
+		}
+	}
+	smaller, err := b.check(t, s.prev, func(child uint32) bool { return inOrder(child) && t.before(child, s.pages, page) })
+	if err != nil {
+		return 0, err
+	}
+	larger, err := b.check(t, s.next, func(child uint32) bool { return inOrder(child) && !t.before(child, s.pages, page) })
+	return smaller + larger + 1, err
+}
+
 // checkSpans walks over all pages below top and checks the equations of pageHeap and
 // of its free spans, and that no two of these are neighbours.
 func (h *pageHeap) checkSpans() error {
@@ -257,7 +284,7 @@ func (h *pageHeap) checkSpans() error {
 	if h.huge != nil {
 		inUse = make([]uint16, len(h.huge.list))
 	}
-	afterFree, stuck := false, 0
+	afterFree, refused := false, int64(0)
 	page := h.first
 	for page < h.top {
 		s := h.spans.at(page)
@@ -284,9 +311,10 @@ func (h *pageHeap) checkSpans() error {
 			return fmt.Errorf("page %d: free, and so is the span before", page)
 		default:
 			freeSpans++
-			if s.stuck {
-				stuck++
+			if err := h.checkMarks(page, s); err != nil {
+				return err
 			}
+			refused += int64(h.spans.refusedIn(page, s.pages))
 			resident += int64(s.resident)
 		}
 		afterFree = s.state == spanFree
@@ -295,8 +323,8 @@ func (h *pageHeap) checkSpans() error {
 	if page != h.top || used != h.used || resident != h.resident {
 		return fmt.Errorf("%d pages used and %d resident up to page %d are counted as %d and %d up to %d", used, resident, page, h.used, h.resident, h.top)
 	}
-	if stuck != h.stuck {
-		return fmt.Errorf("%d free spans are stuck, %d are counted", stuck, h.stuck)
+	if refused != h.refused {
+		return fmt.Errorf("%d pages are refused, %d are counted", refused, h.refused)
 	}
 	for number, count := range inUse {
 		if got := h.huge.list[number].used; got != count {
@@ -313,6 +341,24 @@ func (h *pageHeap) checkSpans() error {
 	}
 	if binned != freeSpans {
 		return fmt.Errorf("%d free spans, %d in the bins", freeSpans, binned)
+	}
+	return nil
+}
+
+// checkMarks checks that the candidates of a free span can be found, and that it is stuck
+// only without.
+func (h *pageHeap) checkMarks(first uint32, s *span) error {
+	for page := first; page < first+s.pages; page++ {
+		mark, group := *h.spans.goneAt(page), page>>groupShift
+		if mark&refused != 0 && (!s.refused || mark&bare == bare) {
+			return fmt.Errorf("page %d: marked as refused, %#x, in a span that has none of these: %t", page, mark, !s.refused)
+		}
+		if !h.spans.isCandidate(page) {
+			continue
+		}
+		if _, ok := h.spans.candidates.last(group, group+1); s.stuck || !ok {
+			return fmt.Errorf("page %d: a candidate in a span that is stuck: %t, its group is marked: %t", page, s.stuck, ok)
+		}
 	}
 	return nil
 }

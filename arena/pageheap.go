@@ -28,13 +28,15 @@ type pageHeap struct {
 	kept     bins   // those on huge pages that others use, if any are to be spared
 	bare     bins   // free spans without
 	top      uint32 // pages from here on were never used
+	handed   uint32 // pages from here on were never handed out
 	used     int64  // pages handed out
 	resident int64  // pages that are not in use and may take memory
 	low      int64  // lowest resident since takeLow, for upkeep
 	released int64  // pages returned to the system so far
+	asked    int64  // pages that the system was told to take for that
 	budget   *Budget
 	huge     *regions // nil: huge pages are nobody's concern
-	stuck    int      // free spans of which the system did not take all memory
+	refused  int64    // pages of free spans that the system did not take
 	transit  int64    // pages of free spans that are being returned, outside the lock
 	arrived  sync.Cond
 }
@@ -45,7 +47,7 @@ func (h *pageHeap) open(spans *spanTable, budget *Budget, memory osmem.Range, ba
 	h.arrived.L = &h.mu
 	h.spans, h.budget, h.memory, h.base = spans, budget, memory, base
 	h.first = max(base, firstPage)
-	h.top, h.end = h.first, base+uint32(memory.Size>>pageShift)
+	h.top, h.handed, h.end = h.first, h.first, base+uint32(memory.Size>>pageShift)
 }
 
 // offsetOf returns where a page lies in memory, in bytes.
@@ -91,7 +93,7 @@ func (h *pageHeap) alloc(pages, align uint32) (first uint32, dirty bool, err err
 func (h *pageHeap) allocRoomy(pages uint32) (first uint32, dirty bool, err error) {
 	return h.allocFrom(func(pages uint32) uint32 {
 		for _, b := range []*bins{&h.kept, &h.backed, &h.bare} {
-			if run := b.last(); run != 0 && h.spans.at(run).pages/roomy >= pages {
+			if run := b.last(h.spans); run != 0 && h.spans.at(run).pages/roomy >= pages {
 				return run
 			}
 		}
@@ -184,7 +186,6 @@ func (h *pageHeap) shrink(first, pages uint32) {
 	rest := s.pages - pages
 	s.pages = pages
 	h.free(first+pages, rest)
-	h.put(first+pages, span{pages: rest, resident: rest, dirty: true})
 }
 
 // find returns a free span of at least the given length, rather one that takes
@@ -207,37 +208,61 @@ func (h *pageHeap) find(pages uint32) uint32 {
 // residentAfter returns what resident would be if pages were cut out of a free
 // span behind the first skip ones.
 func (h *pageHeap) residentAfter(run, skip, pages uint32) int64 {
-	first, count := h.woken(run, h.spans.at(run), run+skip, pages)
+	before, behind := h.touched(run, h.spans.at(run), run+skip, pages)
+	first, count := run+skip-before, before+pages+behind
 	return h.resident + int64(count-h.spans.residentIn(first, count)) - int64(pages)
 }
 
-// woken returns the pages of a free span that take memory when a run which is about
-// to be cut out of it is touched.
-func (h *pageHeap) woken(run uint32, s *span, first, pages uint32) (from, count uint32) {
-	before, behind := h.touched(run, s, first, pages)
-	return first - before, before + pages + behind
-}
-
-// cut takes pages out of a free span, behind the first skip ones.
+// cut takes pages out of a free span, behind the first skip ones. dirty tells that they
+// may hold old bytes; which do not, their marks tell.
 func (h *pageHeap) cut(run, skip, pages uint32) (first uint32, dirty bool) {
 	s := *h.take(run)
 	first, rest := run+skip, s.pages-skip-pages
-	from, count := h.woken(run, &s, first, pages)
-	s.resident += count - h.spans.residentIn(from, count)
-	clear(h.spans.goneOf(from, count))
-	before := h.spans.residentIn(run, skip)
+	before, behind := h.touched(run, &s, first, pages)
+	s.resident += h.wake(first-before, before) + h.wake(first+pages, behind) - h.spans.residentIn(first, pages)
+	// Either of the two may be long.
+	left := uint32(0)
+	if skip < rest {
+		left = h.spans.residentIn(run, skip)
+	} else {
+		left = s.resident - h.spans.residentIn(first+pages, rest)
+	}
+	if s.refused {
+		h.refused -= int64(h.spans.refusedIn(first, pages))
+	}
+	dirty = h.spans.setFresh(first, pages, h.handed)
+	h.handed = max(h.handed, first+pages)
 	h.spans.at(first).pages = pages
 	h.used += int64(pages)
 	if h.huge != nil {
 		h.huge.count(first, pages, true)
 	}
-	if skip > 0 {
-		h.put(run, span{pages: skip, resident: before, dirty: s.dirty, kept: s.kept})
+	h.putPart(run, skip, left, &s)
+	h.putPart(first+pages, rest, s.resident-left, &s)
+	return first, dirty
+}
+
+// putPart files what is left of a free span at one end of it, if there is anything.
+func (h *pageHeap) putPart(first, pages, resident uint32, whole *span) {
+	if pages > 0 {
+		h.put(first, span{pages: pages, resident: resident, refused: whole.refused, kept: whole.kept})
 	}
-	if rest > 0 {
-		h.put(first+pages, span{pages: rest, resident: s.resident - before - pages, dirty: s.dirty, kept: s.kept})
+}
+
+// wake makes bare pages of a free run such that may take memory, and returns how many
+// these were.
+func (h *pageHeap) wake(first, pages uint32) (woken uint32) {
+	if pages == 0 {
+		return 0
 	}
-	return first, s.dirty
+	for i, mark := range h.spans.goneOf(first, pages) {
+		if mark == bare {
+			*h.spans.goneAt(first + uint32(i)) = 0
+			woken++
+		}
+	}
+	h.spans.candidates.set(first, pages)
+	return woken
 }
 
 // grow makes a free span of at least the given length out of pages that were
@@ -287,31 +312,33 @@ func (h *pageHeap) charge(pages int64) error {
 }
 
 // release takes back a run that alloc returned, of which the caller has marked the
-// bare pages; what is charged is the caller's matter. dirty is false only if nothing was written to it.
-func (h *pageHeap) release(first uint32, dirty bool) {
+// bare pages; what is charged is the caller's matter.
+func (h *pageHeap) release(first uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	pages := h.spans.at(first).pages
-	h.free(first, pages)
-	h.put(first, span{pages: pages, resident: h.spans.residentIn(first, pages), dirty: dirty})
+	h.free(first, h.spans.at(first).pages)
 }
 
-// free counts pages as no longer in use.
+// free takes back pages in use, and joins them with their free neighbours.
 func (h *pageHeap) free(first, pages uint32) {
 	h.used -= int64(pages)
 	if h.huge != nil {
 		h.huge.count(first, pages, false)
 	}
+	h.spans.candidates.set(first, pages)
+	h.put(first, span{pages: pages, resident: h.spans.residentIn(first, pages)})
 }
 
-// put joins a run, of which it is told pages, resident, dirty and stuck, with
+// put joins a run, of which it is told pages, resident, refused, stuck and kept, with
 // its free neighbours, files it, and returns the first page of the whole.
 func (h *pageHeap) put(first uint32, run span) uint32 {
 	if before := h.freeBefore(first); before != 0 {
+		h.unlock(first)
 		first = before
 		run = joined(run, *h.take(before))
 	}
 	if after := first + run.pages; after < h.top && h.spans.at(after).state == spanFree {
+		h.unlock(after)
 		run = joined(run, *h.take(after))
 	}
 	run.state = spanFree
@@ -319,16 +346,33 @@ func (h *pageHeap) put(first uint32, run span) uint32 {
 	*h.spans.at(first) = run
 	h.spans.at(first + run.pages - 1).head = first
 	h.resident += int64(run.resident)
-	if run.stuck {
-		h.stuck++
-	}
 	h.binsOf(&run).insert(h.spans, first)
 	return first
 }
 
 // joined returns the record of two neighbours as one.
 func joined(a, b span) span {
-	return span{pages: a.pages + b.pages, resident: a.resident + b.resident, dirty: a.dirty || b.dirty}
+	return span{pages: a.pages + b.pages, resident: a.resident + b.resident, refused: a.refused || b.refused}
+}
+
+// unlock makes the pages of an OS page candidates again that could not go because both
+// free and used pages lay on it: it becomes part of one free run.
+func (h *pageHeap) unlock(page uint32) {
+	if step := osPages(); step > 1 && h.refused > 0 {
+		first := h.base + (page-h.base)&^(step-1)
+		h.unrefuse(first, min(step, h.top-first))
+	}
+}
+
+// unrefuse takes the marks of refused pages back.
+func (h *pageHeap) unrefuse(first, pages uint32) {
+	for i, mark := range h.spans.goneOf(first, pages) {
+		if mark&refused != 0 {
+			*h.spans.goneAt(first + uint32(i)) = mark &^ refused
+			h.refused--
+		}
+	}
+	h.spans.candidates.set(first, pages)
 }
 
 // binsOf returns where a free span belongs.
@@ -348,9 +392,6 @@ func (h *pageHeap) take(first uint32) *span {
 	h.binsOf(s).remove(h.spans, first)
 	h.spans.at(first + s.pages - 1).head = 0
 	h.resident -= int64(s.resident)
-	if s.stuck {
-		h.stuck--
-	}
 	s.state = spanNone
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
@@ -120,9 +121,7 @@ func (m *pageModel) alloc() {
 		m.taken[page] = true
 	}
 	run := pageRun{first: first, pages: pages}
-	if !dirty && !isZero(m.heap.bytesOf(first, pages)) {
-		m.t.Fatalf("a run of %d pages at %d is said to be clean, but is not zero", pages, first)
-	}
+	dirty = !m.checkFresh(first, pages, dirty)
 	if dirty || m.random.IntN(3) > 0 {
 		m.stamps++
 		run.stamp = m.stamps
@@ -130,6 +129,28 @@ func (m *pageModel) alloc() {
 	}
 	m.used += int64(pages)
 	m.runs = append(m.runs, run)
+}
+
+// checkFresh checks that the pages of a new run are zero that are said to be, and all of
+// them once zeroFrom has cleared it, which it does to half of the runs. It reports whether
+// the run is zero.
+func (m *pageModel) checkFresh(first, pages uint32, dirty bool) (zero bool) {
+	m.t.Helper()
+	for page, mark := range m.heap.spans.goneOf(first, pages) {
+		if !dirty && mark != fresh || mark&fresh != 0 && !isZero(m.heap.bytesOf(first+uint32(page), 1)) {
+			m.t.Fatalf("page %d of a run of %d at %d, marked %#x, dirty: %t, is not zero", page, pages, first, mark, dirty)
+		}
+	}
+	if dirty && m.random.IntN(2) > 0 {
+		return false
+	}
+	memory := m.heap.memory
+	memory.Base = unsafe.Add(memory.Base, -int(m.heap.base)<<pageShift)
+	m.heap.spans.zeroFrom(&memory, first, 0, uintptr(pages)<<pageShift)
+	if !isZero(m.heap.bytesOf(first, pages)) {
+		m.t.Fatalf("a run of %d pages at %d was cleared, but is not zero", pages, first)
+	}
+	return true
 }
 
 // checkError checks that a run could not be had for the reason that err says.
@@ -171,7 +192,7 @@ func (m *pageModel) release(i int) {
 		clear(m.taken[run.first : run.first+run.pages])
 	}
 	m.used -= int64(run.pages)
-	m.heap.release(run.first, run.stamp != 0)
+	m.heap.release(run.first)
 }
 
 // releaseAll checks that free memory alone is returned, and all of it.
@@ -212,13 +233,15 @@ func (m *pageModel) checkUsed() {
 	}
 }
 
-// checkClean checks that free spans which are said to be clean are zero.
+// checkClean checks that free pages which are bare are zero.
 func (m *pageModel) checkClean() {
 	m.t.Helper()
-	for page := uint32(firstPage); page < m.heap.top; page += m.heap.spans.at(page).pages {
-		s := m.heap.spans.at(page)
-		if s.state == spanFree && !s.dirty && !isZero(m.heap.bytesOf(page, s.pages)) {
-			m.t.Fatalf("a free span of %d pages at %d is said to be clean, but is not zero", s.pages, page)
+	for first := uint32(firstPage); first < m.heap.top; first += m.heap.spans.at(first).pages {
+		s := m.heap.spans.at(first)
+		for page := first; s.state == spanFree && page < first+s.pages; page++ {
+			if *m.heap.spans.goneAt(page) == bare && !isZero(m.heap.bytesOf(page, 1)) {
+				m.t.Fatalf("free page %d is bare, but is not zero", page)
+			}
 		}
 	}
 }
@@ -294,9 +317,7 @@ func (m *pageModel) meanwhile(share int64, pages uint32) {
 	if err != nil {
 		m.t.Fatalf("%d pages on top of %d of %d: %v", pages, m.used, share, err)
 	}
-	if !dirty && !isZero(m.heap.bytesOf(first, pages)) {
-		m.t.Fatalf("a run of %d pages at %d is said to be clean, but is not zero", pages, first)
-	}
+	m.checkFresh(first, pages, dirty)
 	run := pageRun{first: first, pages: pages, stamp: m.random.Uint64() | 1}
 	m.mark(run)
 	m.used += int64(pages)
@@ -314,7 +335,7 @@ func TestPageHeapAwaits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.release(first, true)
+			h.release(first)
 			h.mu.Lock()
 			s := *h.take(first)
 			h.resident += int64(s.resident)

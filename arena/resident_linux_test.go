@@ -52,7 +52,7 @@ func TestPageHeapResident(t *testing.T) {
 			runs = append(runs, first)
 		} else if len(runs) > 0 {
 			i := random.IntN(len(runs))
-			h.release(runs[i], true)
+			h.release(runs[i])
 			runs[i] = runs[len(runs)-1]
 			runs = runs[:len(runs)-1]
 		}
@@ -77,14 +77,14 @@ func TestReturnsOfPartsResident(t *testing.T) {
 		}
 	}
 	for _, run := range runs {
-		h.release(run, true)
+		h.release(run)
 	}
 	h.trim(always)
 	run, _, err := h.alloc(used+spare, granulePages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.release(run, true)
+	h.release(run)
 	if h.resident != used+spare || h.spans.at(run).pages <= used+spare {
 		t.Fatalf("%d pages of a run of %d are resident, want %d", h.resident, h.spans.at(run).pages, used+spare)
 	}

@@ -104,7 +104,8 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 
 // AllocLarge returns a block of whole pages for n bytes, n > 0, whose address
 // is a multiple of align, a power of two. dirty tells that it may hold old
-// bytes. The error is a *LimitError or wraps ErrNoMemory or ErrTooLarge; see Explain.
+// bytes: ZeroLarge clears them. The error is a *LimitError or wraps ErrNoMemory or
+// ErrTooLarge; see Explain.
 func (h *Heap) AllocLarge(n, align int) (block unsafe.Pointer, dirty bool, err error) {
 	alignPages := uint32(max(1, PagesFor(align)))
 	return h.allocLarge(n, align, func(p *pageHeap, pages uint32) (uint32, bool, error) { return p.alloc(pages, alignPages) })
@@ -150,9 +151,16 @@ func (h *Heap) takeRun(pages uint32, alloc func(p *pageHeap, pages uint32) (uint
 	return page, dirty, err
 }
 
+// ZeroLarge makes the bytes of a large block from one offset up to another zero. It may
+// leave out pages that held no old bytes when the block, or that part of it, was allocated:
+// the caller has not given them to the program yet.
+func (h *Heap) ZeroLarge(address unsafe.Pointer, from, end int) {
+	h.spans.zeroFrom(&h.memory, uint32(h.offsetOf(address)>>pageShift), uintptr(from), uintptr(end))
+}
+
 // ExtendLarge extends the large block at address, at which one must start, to n
 // bytes where it is, if the pages behind it are free and no limit forbids it.
-// dirty tells that the new pages may hold old bytes.
+// dirty tells that the new pages may hold old bytes, as with AllocLarge.
 func (h *Heap) ExtendLarge(address unsafe.Pointer, n int) (dirty, ok bool) {
 	page := uint32(h.offsetOf(address) >> pageShift)
 	if uintptr(n) > h.size {
@@ -197,7 +205,7 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 	h.large.bytes.Add(-int64(s.pages) << pageShift)
 	s.state = spanNone
 	n := h.nodeOf(page)
-	n.pages.release(page, true)
+	n.pages.release(page)
 	h.giveExcess(n)
 	h.upkeep.begin(h)
 	return true
@@ -252,9 +260,16 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 func (h *Heap) Trim(more func() bool) (int64, error) {
 	h.reclaim(0)
 	pages, err := h.trimPages(more)
-	swept, _, sweepErr := h.sweep(true, more)
-	if err == nil {
-		err = sweepErr
+	released := pages << pageShift
+	for range sweepPasses {
+		swept, left, sweepErr := h.sweep(true, more)
+		released += swept
+		if err == nil {
+			err = sweepErr
+		}
+		if !left || !more() {
+			break
+		}
 	}
-	return pages<<pageShift + swept, osmem.Explain(err)
+	return released, osmem.Explain(err)
 }

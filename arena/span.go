@@ -33,34 +33,40 @@ type span struct {
 	resident   uint32 // free: pages that may take memory
 	state      spanState
 	class      uint8
-	dirty      bool   // free: some byte may not be zero
-	stuck      bool   // free: the system did not take all of its memory
+	refused    bool   // free: pages may be marked as refused
+	stuck      bool   // free: pages take memory, and none of them is a candidate
 	kept       bool   // free: what takes memory lies on huge pages that others use
 	still      uint8  // small: sweeps since objects came or went, up to sweptStill
 	gone       uint16 // small: pieces whose memory was returned to the system
 }
 
 // spanTable holds for every page a record, a bit for every eight bytes, one for a
-// free object, and a byte with a bit for each piece that is gone. What is for
+// free object, and a byte of marks (bare.go), and bits for groups of pages. What is for
 // pages that were never used is never touched.
 type spanTable struct {
 	memory                 osmem.Range // of which the others are parts
 	records, bitmaps, gone osmem.Range
 	touched                touched // OS pages of the bitmaps
+	candidates             candidates
 }
 
 // reserve makes t, which must be zero, a table for so many pages.
 func (t *spanTable) reserve(pages uintptr, name string) (err error) {
 	marks := roundUp(markBytes(pages * bitmapBytes))
 	records, bitmaps, gone := roundUp(pages*unsafe.Sizeof(span{})), roundUp(pages*bitmapBytes), roundUp(pages)
-	if t.memory, err = osmem.Reserve(marks+records+bitmaps+gone, name+" spans"); err != nil {
+	groups, words := t.candidates.bytesFor(pages)
+	if t.memory, err = osmem.Reserve(marks+records+bitmaps+gone+groups+words, name+" spans"); err != nil {
 		return err
 	}
 	t.memory.NoHugePages()
-	t.touched.marks = t.memory.Part(0, marks)
-	t.records = t.memory.Part(marks, records)
-	t.bitmaps = t.memory.Part(marks+records, bitmaps)
-	t.gone = t.memory.Part(marks+records+bitmaps, gone)
+	offset := uintptr(0)
+	for _, part := range []struct {
+		of   *osmem.Range
+		size uintptr
+	}{{&t.touched.marks, marks}, {&t.records, records}, {&t.bitmaps, bitmaps}, {&t.gone, gone}, {&t.candidates.groups, groups}, {&t.candidates.words, words}} {
+		*part.of = t.memory.Part(offset, part.size)
+		offset += part.size
+	}
 	return nil
 }
 
@@ -83,6 +89,9 @@ func (t *spanTable) back(pages uint32) error {
 		return err
 	}
 	if err := t.bitmaps.Back(uintptr(pages) * bitmapBytes); err != nil {
+		return err
+	}
+	if err := t.candidates.back(uintptr(pages)); err != nil {
 		return err
 	}
 	return t.gone.Back(uintptr(pages))

@@ -31,6 +31,10 @@ const refusedStill = sweptStill + 1
 // list's lock.
 const sweepChunk = 16
 
+// sweepPasses bounds how often Trim goes over all spans while others move them from list
+// to list.
+const sweepPasses = 4
+
 // goneAt returns the gone bits of the page with the given number.
 func (t *spanTable) goneAt(page uint32) *uint8 {
 	return (*uint8)(unsafe.Add(t.gone.Base, uintptr(page)))
@@ -86,14 +90,19 @@ func (h *Heap) sweepNodes(all, hard bool, more func() bool) (released int64, lef
 	return released, left, err
 }
 
+// sweepClass is sweep of the spans of a class on a node.
 func (h *Heap) sweepClass(n *node, class uint8, all, hard bool, more func() bool) (released int64, left bool, err error) {
 	c := &n.central[class]
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at := c.partial.walk()
+	defer c.partial.endWalk(at)
 	for list := range c.partial.lists {
-		page, count := c.partial.lists[list].first, 0
-		for page != 0 {
+		at.next = c.partial.lists[list].first
+		for count := 1; at.next != 0; count++ {
+			page := at.next
 			s := h.spans.at(page)
+			at.next = s.next
 			switch {
 			case s.still == sweptStill || s.still == refusedStill && !all:
 				// Nothing has changed since the last sweep.
@@ -113,23 +122,16 @@ func (h *Heap) sweepClass(n *node, class uint8, all, hard bool, more func() bool
 				s.still++
 				left = true
 			}
-			page = s.next
-			if count++; count%sweepChunk == 0 && page != 0 {
+			if count%sweepChunk == 0 && at.next != 0 {
 				if !more() {
 					return released, true, err
 				}
 				c.mu.Unlock()
 				c.mu.Lock()
-				// While others had the lock the span may have gone elsewhere.
-				s := h.spans.at(page)
-				if s.state != spanSmall || s.class != class || s.free == 0 || c.partial.listOf(&h.spans, page, s.free) != list {
-					left = true
-					break
-				}
 			}
 		}
 	}
-	return released, left, err
+	return released, left || at.moved, err
 }
 
 // sweepSpan returns the OS pages of a span to the system on which all objects are
@@ -266,13 +268,19 @@ func (h *Heap) forgetGone(page uint32) (charge int64) {
 
 // overlook makes pages bare that are gone in part, so many of them, where neither the
 // budget has room for these nor the system takes them: of each, a piece more takes
-// memory than is counted.
+// memory than is counted. It is cleared, since bare pages are zero.
 func (h *Heap) overlook(page, pages uint32, count int64) {
 	for i, mark := range h.spans.goneOf(page, pages) {
-		if count > 0 && mark != 0 && mark != bare {
-			h.spans.setBare(page+uint32(i), 1)
-			count--
+		if count == 0 || mark == 0 || mark == bare {
+			continue
 		}
+		for piece := range uintptr(piecesPerPage) {
+			if mark>>piece&1 == 0 {
+				clear(h.memory.Bytes(uintptr(page+uint32(i))<<pageShift+piece*pieceSize, pieceSize))
+			}
+		}
+		h.spans.setBare(page+uint32(i), 1)
+		count--
 	}
 }
 

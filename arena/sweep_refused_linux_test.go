@@ -78,6 +78,9 @@ func TestForgetGoneUnderFullLimit(t *testing.T) {
 		h := openHeap(t, MinReserve, 64<<20)
 		n := h.nodes[0]
 		firsts := spread(t, h, class, 2) // an odd number of pieces of each
+		for _, first := range firsts {
+			bytesAt(first, pieceSize)[17] = 1
+		}
 		h.sweep(true, always)
 		page, pages := uint32(h.offsetOf(firsts[0])>>pageShift), classes[class].pages
 		if gone := h.spans.at(page).gone; gone%piecesPerPage == 0 || n.gone.pieces.Load() != 2*int64(gone) {
@@ -96,6 +99,11 @@ func TestForgetGoneUnderFullLimit(t *testing.T) {
 		}
 		if got := int64(h.spans.residentIn(page, pages)); got != want || h.spans.at(page).state != spanFree {
 			t.Errorf("refused: %t: %d pages of the span are resident, want %d", refused, got, want)
+		}
+		for page := page; page < uint32(h.offsetOf(firsts[0])>>pageShift)+pages; page++ {
+			if *h.spans.goneAt(page) == bare && !isZero(bytesAt(h.addressOf(page), PageSize)) {
+				t.Errorf("locked: %t: page %d is bare, and not zero", locked, page)
+			}
 		}
 		mustHold(t, h.CheckInvariants())
 		h.giveObjects(class, firsts[1:])

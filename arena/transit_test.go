@@ -20,7 +20,7 @@ func TestPageHeapWhileReturning(t *testing.T) {
 		for page := range uint32(limit) {
 			h.bytesOf(first+page, 1)[0] = 1 // takes memory, so that to return it takes a while
 		}
-		h.release(first, true)
+		h.release(first)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -44,7 +44,7 @@ func TestPageHeapWhileReturning(t *testing.T) {
 		if err != nil {
 			t.Fatalf("all is free, or on its way: %v", err)
 		}
-		h.release(again, true)
+		h.release(again)
 		<-done
 		mustHold(t, h.checkInvariants())
 	}
@@ -61,7 +61,7 @@ func TestTrimWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.bytesOf(first, 1)[0] = 1
-	h.release(first, true)
+	h.release(first)
 	h.huge.advising.Lock()
 	go h.returnPages(pages, true)
 	onTheWay := func() int64 {

@@ -161,7 +161,7 @@ func (h *Heap) collapse() (again bool) {
 		return false
 	}
 	for _, n := range h.nodes {
-		if n.pages.collapse(func(page uint32) bool { return *h.spans.goneAt(page) != 0 }) {
+		if n.pages.collapse(func(page uint32) bool { return *h.spans.goneAt(page)&bare != 0 }) {
 			again = true
 		}
 	}

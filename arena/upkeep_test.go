@@ -250,10 +250,14 @@ func TestUpkeepTriesAgain(t *testing.T) {
 	h := openHeap(t, MinReserve, 0)
 	freePages(t, h, growPages)
 	h.nodes[0].pages.mu.Lock()
-	page := h.nodes[0].pages.backed.last()
+	page := h.nodes[0].pages.backed.last(&h.spans)
 	s := *h.nodes[0].pages.take(page)
-	s.stuck = true
+	h.nodes[0].pages.refuse(page, page+s.pages)
+	s.refused = true
 	h.nodes[0].pages.put(page, s)
+	if again := h.nodes[0].pages.returnOne(maxPages, true); again {
+		t.Error("what was refused is tried again at once")
+	}
 	h.nodes[0].pages.mu.Unlock()
 	h.ReleaseAfter(2 * time.Millisecond)
 	h.upkeep.begin(h)

@@ -31,8 +31,13 @@ func Reserve(size uintptr, name string) (Range, error) {
 // reasons knows none: nothing here calls the system.
 func reasons(*CallError) string { return "" }
 
-// CanRelease tells whether Release returns memory to the system.
-const CanRelease = false
+const (
+	// CanRelease tells whether Release returns memory to the system.
+	CanRelease = false
+
+	// ReleaseZeroes tells whether memory reads as zero after Release.
+	ReleaseZeroes = true
+)
 
 // PageSize returns what stands for the size of an OS page, in bytes.
 func PageSize() uintptr { return 4096 }

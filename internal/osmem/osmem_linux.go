@@ -20,8 +20,9 @@ import (
 const (
 	noReserve = unix.MAP_NORESERVE
 
-	// releaseZeroes: private memory reads as zero after MADV_DONTNEED, madvise(2).
-	releaseZeroes = true
+	// ReleaseZeroes tells whether memory reads as zero after Release: here private memory
+	// does after MADV_DONTNEED, madvise(2).
+	ReleaseZeroes = true
 )
 
 // releaseAtOnce is the most bytes that Release returns with one call.

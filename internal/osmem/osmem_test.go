@@ -96,7 +96,7 @@ func TestRelease(t *testing.T) {
 		if isZero := bytes.Equal(released, make([]byte, part.size)); zeroed && !isZero {
 			t.Errorf("%+v: said to be zero, but is not", part)
 		}
-		if whole := part.offset%Granule == 0 && part.size%Granule == 0; whole && releaseZeroes && !zeroed {
+		if whole := part.offset%Granule == 0 && part.size%Granule == 0; whole && ReleaseZeroes && !zeroed {
 			t.Errorf("%+v: not said to be zero", part)
 		}
 		fill(released, 9)

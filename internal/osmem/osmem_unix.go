@@ -91,7 +91,7 @@ func (r *Range) Release(offset, size uintptr) (returned uintptr, zeroed bool, er
 	if err := r.release(first, end, releaseAtOnce()); err != nil {
 		return 0, false, &CallError{Action: releaseAction, Call: "madvise", Size: end - first, Err: err}
 	}
-	return end - first, releaseZeroes && end-first == size, nil
+	return end - first, ReleaseZeroes && end-first == size, nil
 }
 
 // releaseAction is what a CallError of Release tells.

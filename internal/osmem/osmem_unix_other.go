@@ -13,8 +13,8 @@ import (
 const (
 	noReserve = 0
 
-	// releaseZeroes: outside of Linux MADV_DONTNEED is advice, and old contents may stay.
-	releaseZeroes = false
+	// ReleaseZeroes tells whether memory reads as zero after Release: outside of Linux MADV_DONTNEED is advice, and old contents may stay.
+	ReleaseZeroes = false
 )
 
 func releaseAtOnce() uintptr { return ^uintptr(0) }

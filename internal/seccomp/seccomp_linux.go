@@ -22,11 +22,12 @@ const (
 	SchedSetattr
 	Mbind
 	GetMempolicy
+	Mincore
 	callCount
 )
 
 func (c Call) String() string {
-	return [callCount]string{"rseq", "membarrier", "sched_setaffinity", "sched_setattr", "mbind", "get_mempolicy"}[c]
+	return [callCount]string{"rseq", "membarrier", "sched_setaffinity", "sched_setattr", "mbind", "get_mempolicy", "mincore"}[c]
 }
 
 // attempt is a call with its arguments.
@@ -43,6 +44,7 @@ var attempts = [callCount]attempt{
 	SchedSetattr:     {unix.SYS_SCHED_SETATTR, [3]uintptr{}},         // no attributes
 	Mbind:            {unix.SYS_MBIND, [3]uintptr{}},                 // no memory
 	GetMempolicy:     {unix.SYS_GET_MEMPOLICY, [3]uintptr{}},         // nowhere to tell it
+	Mincore:          {unix.SYS_MINCORE, [3]uintptr{1}},              // an odd address
 }
 
 // Forbids returns nil if the call may be made, and otherwise why not. Later calls
