@@ -102,7 +102,7 @@ func TestForgetGoneUnderFullLimit(t *testing.T) {
 		}
 		for page := page; page < uint32(h.offsetOf(firsts[0])>>pageShift)+pages; page++ {
 			if *h.spans.goneAt(page) == bare && !isZero(bytesAt(h.addressOf(page), PageSize)) {
-				t.Errorf("locked: %t: page %d is bare, and not zero", locked, page)
+				t.Errorf("refused: %t: page %d is bare, and not zero", refused, page)
 			}
 		}
 		mustHold(t, h.CheckInvariants())
