@@ -20,7 +20,7 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains stalled faults soak mutants mutants-quick gomem model outside stepper test-kernels test-kernels-few generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains stalled faults soak mutants mutants-quick mutants-derived gomem model outside stepper test-kernels test-kernels-few generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ mutants: ## break the sources in some hundred ways, and see each noticed (it tak
 
 mutants-quick: ## a dozen of them
 	$(GO) run ./internal/mutants -quick
+
+mutants-derived: ## the mutants that are derived from arena/ and alloc/ (hours); SINCE=REV: those of changed lines
+	$(GO) run ./internal/mutants -derive $(if $(SINCE),-changed $(SINCE)) ./arena ./alloc
 
 gomem: ## the heap on Go memory, as on systems without mmap
 	$(STATIC) $(GO) test -tags vcpualloc_gomem ./arena ./alloc -count=1 -timeout 10m

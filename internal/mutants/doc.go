@@ -7,6 +7,8 @@
 //	go run ./internal/mutants -tables slips -named
 //	go run ./internal/mutants -list
 //	go run ./internal/mutants -run '^arm64' -guest arm64-7.3
+//	go run ./internal/mutants -derive ./arena ./alloc
+//	go run ./internal/mutants -derive -changed origin/main ./arena ./alloc
 //
 // A test that has never failed may be unable to. That holds above all for the
 // sections: wrong ones pass any test that does not interrupt them. So the list of
@@ -48,6 +50,33 @@
 // internal/guests, many in one boot, if -guest names one: all with their best killer,
 // then those that are alive with the next one. What is of both architectures is tried
 // on this machine only.
+//
+// # Derived mutants
+//
+// With -derive the mutants come from the syntax trees of the packages that are named
+// (package derive says how, and what has none), by default arena and alloc. All of
+// them are in one test program, where an environment variable switches one on. First
+// each test runs alone and notes which mutants it reaches. A mutant is tried with the
+// tests that reach it, the quickest first, and, if it is alive then, with those of
+// other modes and builds (derivedRuns). One that no test reaches is "not covered", and
+// counts as alive.
+//
+//	-run, -skip   patterns of "file:line name"
+//	-changed REV  those on lines that were changed since a revision of git: minutes
+//	-shard i/n    every n-th
+//	-quick        only tests that take half a second together
+//	-named        only the first row of runs
+//	-tests        pattern of the tests
+//	-results FILE what became of each, a line of JSON; a run that is ended goes on there, as
+//	              long as the text of the function is the same; -again tries those alive again
+//
+// A test hangs when it has taken many times as long as without a mutant, apart from
+// the time in which its threads waited for a CPU. A test that fails without a mutant is
+// reported and left out.
+//
+// The files equal/*.txt name mutants that no test can tell from the sources, each with
+// the reason. A name holds the function and the text of the place, so a change of that
+// place makes TestReasonsNameMutants fail, and the reason is looked at again.
 //
 // # Mutants that are not there
 //

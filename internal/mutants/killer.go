@@ -84,6 +84,12 @@ var killers = map[string]killer{
 	"alloc":      {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
 	"faults":     {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
 
+	// For the derived mutants, in other modes and builds.
+	"arena-assigned": {folder: "arena", mode: "assigned"},
+	"alloc-assigned": {folder: "alloc", mode: "assigned", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
+	"arena-gomem":    {folder: "arena", tags: "vcpualloc_gomem"},
+	"alloc-gomem":    {folder: "alloc", tags: "vcpualloc_gomem", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
+
 	"rseq":     {folder: "internal/rseq", skip: "ThreadsComeAndGo"}, // which takes long on a busy machine
 	"rseq-all": {folder: "internal/rseq"},
 	"rseq-cgo": {folder: "internal/rseq", skip: "ThreadsComeAndGo", cgo: true},

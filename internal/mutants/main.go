@@ -30,23 +30,37 @@ type options struct {
 	verbose  bool
 	guest    string
 	cache    string
+
+	derive  bool
+	changed string
+	shard   string
+	results string
+	again   bool
+	tests   *regexp.Regexp
 }
 
 func main() {
 	var o options
-	var match, skip, tables string
+	var match, skip, tables, tests string
 	flag.StringVar(&match, "run", "", "pattern of the mutants' names (default all)")
 	flag.StringVar(&skip, "skip", "^$", "pattern of the names of those that are left out")
 	flag.StringVar(&tables, "tables", "", "pattern of the tables' names (default all)")
-	flag.BoolVar(&o.named, "named", false, "try the runs that the tables name and no others")
-	flag.BoolVar(&o.quick, "quick", false, "only the small run")
+	flag.BoolVar(&o.named, "named", false, "try the runs that the tables name and no others; with -derive: those of the first row")
+	flag.BoolVar(&o.quick, "quick", false, "only the small run; with -derive: only tests that take half a second together")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and end")
 	flag.IntVar(&o.parallel, "j", 2, "mutants to try at once")
 	flag.BoolVar(&o.verbose, "v", false, "print what the killing test says")
 	flag.StringVar(&o.guest, "guest", "", "row of internal/guests that runs the mutants of arm64 (default: they are left out on another machine)")
 	flag.StringVar(&o.cache, "cache", "", "cache folder of internal/guests")
+	flag.BoolVar(&o.derive, "derive", false, "try the mutants that are derived from the packages whose folders are the arguments")
+	flag.StringVar(&o.changed, "changed", "", "with -derive: only those on lines that were changed since this git revision")
+	flag.StringVar(&o.shard, "shard", "", "with -derive: i/n, every n-th from the i-th on")
+	flag.StringVar(&o.results, "results", "", "with -derive: file of what became of mutants; those in it are not tried again")
+	flag.BoolVar(&o.again, "again", false, "with -results: try those again that are not dead")
+	flag.StringVar(&tests, "tests", "", "with -derive: pattern of the tests to try (default all)")
 	flag.Parse()
 	o.match, o.skip, o.tables = regexp.MustCompile(match), regexp.MustCompile(skip), regexp.MustCompile(tables)
+	o.tests = regexp.MustCompile(tests)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	alive, err := run(ctx, o)
@@ -84,6 +98,9 @@ type fate struct {
 }
 
 func run(ctx context.Context, o options) (alive int, err error) {
+	if o.derive {
+		return runDerived(ctx, o)
+	}
 	all, err := readTables()
 	if err != nil {
 		return 0, err
@@ -98,14 +115,12 @@ func run(ctx context.Context, o options) (alive int, err error) {
 	if len(here)+len(there) == 0 {
 		return 0, errors.New("no mutant has such a name; -list prints them")
 	}
-	r := &runner{options: o, began: time.Now(), count: len(here) + len(there)}
-	if r.root, err = moduleRoot(ctx); err != nil {
-		return 0, err
-	}
-	if r.folder, err = os.MkdirTemp("", "mutants"); err != nil {
+	r, err := newRunner(ctx, o)
+	if err != nil {
 		return 0, err
 	}
 	defer os.RemoveAll(r.folder)
+	r.count = len(here) + len(there)
 	if err := r.baseline(ctx, here); err != nil {
 		return 0, err
 	}
@@ -119,6 +134,33 @@ func run(ctx context.Context, o options) (alive int, err error) {
 	}
 	alive = report(os.Stdout, fates, time.Since(r.began))
 	return alive, ctx.Err()
+}
+
+// newRunner returns a runner with a folder of its own, which the caller removes.
+func newRunner(ctx context.Context, o options) (r *runner, err error) {
+	r = &runner{options: o, began: time.Now()}
+	if r.root, err = moduleRoot(ctx); err != nil {
+		return nil, err
+	}
+	r.folder, err = os.MkdirTemp("", "mutants")
+	return r, err
+}
+
+// runDerived tries the mutants that are derived from packages.
+func runDerived(ctx context.Context, o options) (left int, err error) {
+	r, err := newRunner(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(r.folder)
+	var folders []string
+	for _, argument := range flag.Args() {
+		folders = append(folders, path.Clean(argument))
+	}
+	if len(folders) == 0 {
+		folders = []string{"arena", "alloc"}
+	}
+	return r.derived(ctx, folders)
 }
 
 // choose returns the mutants that the options select: those that can run on this
