@@ -63,7 +63,7 @@ func (a *Allocator) allocSlow(n int, zeroed bool) ([]byte, error) {
 	case n < 0:
 		return make([]byte, n), nil // panics
 	case a.closed:
-		return nil, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+		return nil, a.errClosed()
 	case n == 0:
 		return unsafe.Slice((*byte)(unsafe.Pointer(&emptyBlock)), 0), nil
 	case n > arena.MaxSmall:
@@ -89,7 +89,7 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 	case n < 0:
 		return make([]byte, n), nil // panics
 	case a.closed:
-		return nil, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+		return nil, a.errClosed()
 	}
 	p, dirty, err := a.heap.AllocLarge(n, align)
 	if err != nil && a.askForRoom(err) {
@@ -104,6 +104,8 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 	}
 	return b, nil
 }
+
+func (a *Allocator) errClosed() error { return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed) }
 
 func (a *Allocator) failed(n int, err error) error {
 	return fmt.Errorf("alloc: %s: %d bytes: %w", a.name, n, a.heap.Explain(err))
@@ -142,7 +144,7 @@ func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 		return 0, err
 	}
 	if a.closed {
-		return 0, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+		return 0, a.errClosed()
 	}
 	released, err = a.heap.Trim(func() bool { return ctx.Err() == nil })
 	if ctx.Err() != nil {

@@ -130,7 +130,8 @@ type Allocator struct {
 	budget  *arena.Budget
 	parent  *Allocator // nil for one of New
 	waiting waitList
-	besides besides
+	caches  cacheList
+	regions regionList
 	closed  bool
 	left    bool // Close has not given all memory back
 	forever bool // Default's
@@ -138,7 +139,8 @@ type Allocator struct {
 
 // New returns an allocator of its own: its blocks, caches and limit are shared
 // with no other. It takes address space and a few pages of memory, which Close
-// gives back.
+// gives back. The collector never does, though the program drops the allocator: its
+// blocks may be in use.
 func New(o Options) (*Allocator, error) {
 	if o.Name == "" {
 		o.Name = "alloc"
@@ -165,6 +167,7 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 		return nil, fmt.Errorf("alloc: Options.ReleaseRate is %d bytes in a second, at least %d are needed", o.ReleaseRate, minReleaseRate)
 	}
 	a := &Allocator{name: o.Name, options: o, parent: parent}
+	a.waiting.ended = make(chan struct{})
 	var above *arena.Budget
 	if parent != nil {
 		above = parent.budget
@@ -247,10 +250,17 @@ var defaultAllocator = sync.OnceValue(func() *Allocator {
 func Default() *Allocator { return defaultAllocator() }
 
 // Close gives all memory back to the system, blocks in use too: reading one of
-// them afterwards is a fault. No other call of this allocator may run at the
-// same time, and its children must be closed before. Calls that come later return
-// ErrClosed, and a Free panics. If the system refuses to take memory back, that is
-// the error, and Close may be called again for the rest.
+// them afterwards is a fault. Its children must be closed before, and no other call of
+// the allocator, its caches and its regions may run at the same time, but for calls of
+// AllocWait: those that wait return ErrClosed.
+//
+// Later calls that return an error return ErrClosed, those of caches and regions too,
+// and Free, FreeBatch and Put panic. None of them touches the addresses that the
+// allocator had. Reset, Release and Rewind of a region and Close of a cache need not be
+// called any more, and do no harm.
+//
+// If the system refuses to take memory back, that is the error, and Close may be
+// called again for the rest.
 func (a *Allocator) Close() error {
 	switch {
 	case a.budget.Below() > 0:
@@ -260,6 +270,9 @@ func (a *Allocator) Close() error {
 	case a.closed && !a.left:
 		return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
 	}
+	a.waiting.end()
+	a.caches.retire()
+	a.regions.retire()
 	a.withdraw()
 	a.closed = true
 	err := a.heap.Close()

@@ -69,7 +69,7 @@ func metadataOfAll() (bytes int64) {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 	for a := range opened.all {
-		footprint, _ := a.besides.sizes()
+		footprint, _ := a.caches.sizes()
 		bytes += a.heap.Metadata() + footprint
 	}
 	return bytes

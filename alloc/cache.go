@@ -6,10 +6,8 @@ import (
 	"math/bits"
 	"reflect"
 	"runtime"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"unsafe"
+	"weak"
 
 	"github.com/vcpualloc/vcpualloc/arena"
 	"github.com/vcpualloc/vcpualloc/rseqcs"
@@ -66,13 +64,18 @@ const (
 //
 // Each vCPU has a magazine of free objects, and all have a list together. To the
 // allocator all objects of the cache are blocks in use, free ones too, until
-// they go back to it: at Close, and when the list is full. At most
+// they go back to it: at Close, when the list is full, and when the collector finds
+// the cache unreachable. At most
 //
 //	Capacity * vCPUs + Shared
 //
 // objects are kept. When the allocator has no memory left, Get takes what other
-// vCPUs keep before it fails, where the kernel has a fence (vcpu.Features); on
-// the assigned tier it cannot. Close the cache before its allocator.
+// vCPUs keep before it fails.
+//
+// A cache that the program drops without Close gives the objects that it keeps back
+// when the collector finds it. Objects that the program still has stay good then;
+// FreeOf frees them. After Close of the allocator Get returns ErrClosed and Put
+// panics with *MisuseError.
 type Cache[T any] struct {
 	// blocks is the fast path: that of the allocator, with magazines of the cache's
 	// own.
@@ -80,32 +83,16 @@ type Cache[T any] struct {
 	get    func(*rseqcs.Blocks, int) ([]byte, error) // blocks.Alloc, or AllocZeroed with Zero
 	size   int                                       // of a block in bytes
 
-	a         *Allocator
-	class     int          // of the objects' blocks, the only one that is used of
-	objects   rseqcs.Stack // the magazines
-	beside    *beside      // the same, as the allocator knows them
 	zero      bool
-	move      int // objects between a magazine and the shared list at once
-	name      string
 	construct func(*T) error
-	existing  atomic.Int64 // objects: with the program, in magazines, in shared
-	built     atomic.Int64 // objects ever
-
-	draining sync.Mutex // reclaim and Close, one at a time; taken before mu
-
-	// mu guards these two. No other lock is taken under it, and nothing called.
-	//
-	//	len(shared) <= cap(shared) = Options.Shared; closed: shared == nil
-	mu     sync.Mutex
-	shared []unsafe.Pointer
-	closed bool
+	state     *cacheState
 }
 
 // NewCache returns an empty cache. T must not contain Go pointers, else the
 // error wraps ErrPointers and names the field; if T has more than 256 KiB it
 // wraps ErrTooLarge. A cache takes 256 KiB of address space for each vCPU and
 // each P, and memory for what is used of that (Stats.Metadata of the allocator);
-// Close gives back the memory, and the collector, when it finds the cache unused,
+// Close gives back the memory, and the collector, when it finds the cache unreachable,
 // the addresses. NewCache makes it look when closed ones have 64 MiB of them, or when it
 // gets none.
 func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
@@ -113,58 +100,65 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	if err := checkPointers(t); err != nil {
 		return nil, err
 	}
-	c := &Cache[T]{a: a, name: o.Name, construct: o.New}
-	if c.name == "" {
-		c.name = t.String()
+	state := &cacheState{a: a, name: o.Name}
+	if state.name == "" {
+		state.name = t.String()
 	}
 	switch {
+	case a.closed:
+		return nil, state.failed(ErrClosed)
 	case o.Zero && o.New != nil:
-		return nil, c.failed(errors.New("CacheOptions has both New and Zero"))
+		return nil, state.failed(errors.New("CacheOptions has both New and Zero"))
 	case o.Capacity < 0 || o.Capacity > maxCapacity:
-		return nil, c.failed(fmt.Errorf("CacheOptions.Capacity is %d, not in [1, %d]", o.Capacity, maxCapacity))
+		return nil, state.failed(fmt.Errorf("CacheOptions.Capacity is %d, not in [1, %d]", o.Capacity, maxCapacity))
 	case o.Shared < 0 || o.Shared > maxShared:
-		return nil, c.failed(fmt.Errorf("CacheOptions.Shared is %d, not in [1, %d]", o.Shared, maxShared))
+		return nil, state.failed(fmt.Errorf("CacheOptions.Shared is %d, not in [1, %d]", o.Shared, maxShared))
 	case o.Align < 0 || o.Align > arena.PageSize || bits.OnesCount(uint(o.Align)) > 1:
-		return nil, c.failed(fmt.Errorf("CacheOptions.Align is %d, not a power of two in [1, %d]", o.Align, arena.PageSize))
+		return nil, state.failed(fmt.Errorf("CacheOptions.Align is %d, not a power of two in [1, %d]", o.Align, arena.PageSize))
 	}
 	class := classFor(t.Size(), max(o.Align, 1))
 	if class == 0 {
-		return nil, c.failed(fmt.Errorf("%w: an object of %d bytes, at most %d fit", ErrTooLarge, t.Size(), arena.MaxSmall))
+		return nil, state.failed(fmt.Errorf("%w: an object of %d bytes, at most %d fit", ErrTooLarge, t.Size(), arena.MaxSmall))
 	}
-	c.class, c.size, c.zero = int(class), arena.ClassSize(class), o.Zero
+	state.class, state.size = int(class), arena.ClassSize(class)
 	capacity := o.Capacity
 	if capacity == 0 {
-		capacity = min(max(cacheBytes/c.size, leastCapacity), mostCapacity)
+		capacity = min(max(cacheBytes/state.size, leastCapacity), mostCapacity)
 	}
 	shared := o.Shared
 	if shared == 0 {
 		shared = sharedCapacity * capacity
 	}
-	c.move = min(max(capacity/2, 1), maxMove)
+	state.move = min(max(capacity/2, 1), maxMove)
 	capacities := make([]rseqcs.Capacity, arena.ClassCount)
 	capacities[class] = rseqcs.Capacity{Initial: capacity, Max: capacity}
-	if shut.Load()-shutKept.Load() >= shutMost {
-		collectShut()
+	if retired.Load()-retiredKept.Load() >= retiredMost {
+		collectRetired()
 	}
-	stack, err := rseqcs.NewStack(c.name, capacities)
-	if err != nil && shut.Load() > 0 {
-		collectShut()
-		stack, err = rseqcs.NewStack(c.name, capacities)
+	stack, err := rseqcs.NewStack(state.name, capacities)
+	if err != nil && retired.Load() > 0 {
+		collectRetired()
+		stack, err = rseqcs.NewStack(state.name, capacities)
 	}
 	if err != nil {
-		return nil, c.failed(fmt.Errorf("%w: %w", ErrNoMemory, err))
+		return nil, state.failed(fmt.Errorf("%w: %w", ErrNoMemory, err))
 	}
-	c.objects, c.shared = *stack, make([]unsafe.Pointer, 0, shared)
+	state.magazines, state.shared = stack, make([]unsafe.Pointer, 0, shared)
+	c := &Cache[T]{size: state.size, zero: o.Zero, construct: o.New, state: state}
 	c.blocks.OpenBeside(&a.heap.Blocks, stack, rseqcs.Slow{
 		Alloc:       func(*rseqcs.Blocks, int) ([]byte, error) { return c.getSlow() },
 		AllocZeroed: func(*rseqcs.Blocks, int) ([]byte, error) { return c.getSlow() },
-		Free:        func(_ *rseqcs.Blocks, block []byte) { c.putSlow(unsafe.Pointer(unsafe.SliceData(block))) },
+		Free: func(b *rseqcs.Blocks, block []byte) {
+			state.push(unsafe.Pointer(unsafe.SliceData(block)))
+			runtime.KeepAlive(b) // of c, whose cleanup unmaps the magazines
+		},
 	})
 	if c.get = c.blocks.Alloc; o.Zero {
 		c.get = c.blocks.AllocZeroed
 	}
-	c.beside = a.besides.add(stack)
-	runtime.AddCleanup(c, (*beside).unmap, c.beside)
+	state.blocks = weak.Make(&c.blocks)
+	a.caches.add(state)
+	runtime.AddCleanup(c, (*cacheState).drop, state)
 	return c, nil
 }
 
@@ -182,10 +176,6 @@ func classFor(size uintptr, align int) uint8 {
 	return 0
 }
 
-func (c *Cache[T]) failed(err error) error {
-	return fmt.Errorf("alloc: cache %s: %w", c.name, err)
-}
-
 // Get returns an object, the newest that was Put on this vCPU if there is one.
 // Its contents are those at that Put; see CacheOptions for a new one and Zero.
 // The error wraps that of Alloc, that of New, or ErrClosed.
@@ -199,89 +189,34 @@ func (c *Cache[T]) Get() (*T, error) {
 //
 // A pointer at which no block of this allocator of the cache's size class
 // starts, and a Put of the object that was Put last on this vCPU panic with
-// *MisuseError. A block of that very class that is not of this cache cannot be
-// told from an object: it becomes one.
+// *MisuseError. A block of the same size class that did not come from this cache is
+// not detected; it joins the cache. Where Put finds that an earlier call has put an
+// object twice, it panics about that object once its own work is done, and says so.
 func (c *Cache[T]) Put(p *T) { c.blocks.Free(&c.blocks, blockOf(unsafe.Pointer(p), c.size, c.size)) }
 
 // getSlow serves what this vCPU's magazine has no object for.
 func (c *Cache[T]) getSlow() ([]byte, error) {
 	// This thread may just not have been registered yet.
-	p := c.objects.Pop(c.class)
+	p := c.state.magazines.Pop(c.state.class)
 	if p == nil {
 		var err error
-		if p, err = c.refill(); err != nil {
-			return nil, c.failed(err)
+		if p, err = c.state.refill(c.build); err != nil {
+			runtime.KeepAlive(c)
+			return nil, c.state.failed(err)
 		}
 	}
 	b := blockOf(p, c.size, c.size)
 	if c.zero {
 		clear(b)
 	}
+	runtime.KeepAlive(c) // its cleanup unmaps the magazines
 	return b, nil
-}
-
-// refill returns an object of the shared list, or else a new one. Without
-// memory for one it takes what other vCPUs keep, where it can.
-func (c *Cache[T]) refill() (unsafe.Pointer, error) {
-	if p, err := c.fromShared(); p != nil || err != nil {
-		return p, err
-	}
-	p, err := c.build()
-	if (errors.Is(err, ErrLimit) || errors.Is(err, ErrNoMemory)) && c.reclaim() {
-		if p, err := c.fromShared(); p != nil || err != nil {
-			return p, err
-		}
-		return c.build()
-	}
-	return p, err
-}
-
-// fromShared moves objects from the shared list to this vCPU's magazine and
-// returns one of them, or nil.
-func (c *Cache[T]) fromShared() (unsafe.Pointer, error) {
-	var array [maxMove]unsafe.Pointer
-	n, err := c.takeShared(array[:c.move])
-	if n == 0 {
-		return nil, err
-	}
-	kept := 1 + c.objects.PushBatch(c.class, array[1:n])
-	c.giveBack(array[kept:n])
-	return array[0], nil
-}
-
-// reclaim moves the objects of all magazines to the shared list, and reports
-// whether the cache is still open.
-func (c *Cache[T]) reclaim() bool {
-	c.draining.Lock()
-	defer c.draining.Unlock()
-	c.mu.Lock()
-	closed := c.closed
-	c.mu.Unlock()
-	if closed {
-		return false
-	}
-	c.objects.Drain(func(_ int, objects []unsafe.Pointer) { c.giveBack(objects) })
-	return true
-}
-
-// takeShared moves objects from the shared list into the array, newest first,
-// and returns how many.
-func (c *Cache[T]) takeShared(into []unsafe.Pointer) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return 0, ErrClosed
-	}
-	rest := max(0, len(c.shared)-len(into))
-	n := copy(into, c.shared[rest:])
-	slices.Reverse(into[:n])
-	c.shared = c.shared[:rest]
-	return n, nil
 }
 
 // build makes a new object.
 func (c *Cache[T]) build() (unsafe.Pointer, error) {
-	b, err := c.a.Alloc(c.size)
+	a := c.state.a
+	b, err := a.Alloc(c.size)
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +225,7 @@ func (c *Cache[T]) build() (unsafe.Pointer, error) {
 		built := false
 		defer func() {
 			if !built { // an error or a panic
-				c.a.Free(b)
+				a.Free(b)
 			}
 		}()
 		if err := c.construct(p); err != nil {
@@ -298,101 +233,21 @@ func (c *Cache[T]) build() (unsafe.Pointer, error) {
 		}
 		built = true
 	}
-	c.existing.Add(1)
-	c.built.Add(1)
+	c.state.existing.Add(1)
+	c.state.built.Add(1)
 	return unsafe.Pointer(p), nil
-}
-
-// putSlow puts an object for which the magazine has no room, and finds out
-// about misuse.
-func (c *Cache[T]) putSlow(p unsafe.Pointer) {
-	if p == nil {
-		return
-	}
-	if c.a.heap.ClassAt(p) != uint8(c.class) {
-		panic(c.misuse(p))
-	}
-	switch c.objects.Push(c.class, p) {
-	case rseqcs.Pushed:
-		return
-	case rseqcs.Duplicate:
-		panic(c.doublePut(p))
-	}
-	var array [maxMove]unsafe.Pointer
-	n := c.objects.PopBatch(c.class, array[:c.move])
-	c.giveBack(array[:n])
-	if slices.Contains(array[:n], p) {
-		panic(c.doublePut(p))
-	}
-	// The object goes on top, where a second Put of it is seen.
-	switch c.objects.Push(c.class, p) {
-	case rseqcs.Duplicate:
-		panic(c.doublePut(p))
-	case rseqcs.Full:
-		array[0] = p
-		c.giveBack(array[:1])
-	}
-}
-
-// giveBack moves objects to the shared list, and what it has no room for to the
-// allocator.
-func (c *Cache[T]) giveBack(objects []unsafe.Pointer) {
-	c.mu.Lock()
-	n := min(len(objects), cap(c.shared)-len(c.shared)) // closed: 0
-	c.shared = append(c.shared, objects[:n]...)
-	c.mu.Unlock()
-	for _, p := range objects[n:] {
-		c.free(p)
-	}
-}
-
-// free gives an object back to the allocator.
-func (c *Cache[T]) free(p unsafe.Pointer) {
-	c.a.Free(blockOf(p, c.size, c.size))
-	c.existing.Add(-1)
-}
-
-func (c *Cache[T]) doublePut(p unsafe.Pointer) *MisuseError {
-	return &MisuseError{Op: "Put", Addr: uintptr(p), Size: c.size, Reason: "double put into cache " + c.name}
-}
-
-// misuse describes a Put with an address at which no object can start.
-func (c *Cache[T]) misuse(p unsafe.Pointer) *MisuseError {
-	e := c.a.misuse("Put", p)
-	if usable := c.a.heap.UsableSize(p); usable != 0 {
-		e.Size, e.Reason = usable, "a block of another size than the cache's"
-	}
-	e.Reason += ", no object of cache " + c.name
-	return e
 }
 
 // Close gives all objects that the cache keeps back to the allocator. Later Get
 // returns ErrClosed. Objects that the program still has stay good, and Put frees
 // them. The memory of its magazines goes back to the system at once, their addresses
-// (256 KiB for each vCPU and P) when the collector has found that nobody has the cache:
-// a call that runs meanwhile may still look there.
+// (256 KiB for each vCPU and P) when the collector finds the cache unreachable: a call
+// that runs meanwhile may still look there. The error wraps ErrClosed for a cache that
+// is closed already, as that of a closed allocator is, and is a *MisuseError where an
+// earlier call has put an object twice; the cache is closed all the same.
 func (c *Cache[T]) Close() error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return c.failed(ErrClosed)
-	}
-	c.closed = true
-	shared := c.shared
-	c.shared = nil
-	c.mu.Unlock()
-	for _, p := range shared {
-		c.free(p)
-	}
-	c.blocks.RefuseFree()
-	c.draining.Lock()
-	defer c.draining.Unlock()
-	c.beside.close(func(_ int, objects []unsafe.Pointer) {
-		for _, p := range objects {
-			c.free(p)
-		}
-	})
-	return nil
+	defer runtime.KeepAlive(c) // its cleanup unmaps the magazines
+	return c.state.close()
 }
 
 // CacheStats is what a cache holds. Sizes are in bytes, all else in objects.
@@ -409,17 +264,22 @@ type CacheStats struct {
 }
 
 // Stats returns the figures as they are now. It stops nobody, so they are off by
-// what other goroutines get and put meanwhile.
+// what other goroutines get and put meanwhile. After Close of the allocator no object
+// exists.
 func (c *Cache[T]) Stats() CacheStats {
 	var object T
-	s := CacheStats{Name: c.name, ObjectSize: int(unsafe.Sizeof(object)), BlockSize: c.size, Built: c.built.Load()}
-	slabs, _ := c.objects.Slabs()
+	state := c.state
+	s := CacheStats{Name: state.name, ObjectSize: int(unsafe.Sizeof(object)), BlockSize: c.size, Built: state.built.Load()}
+	slabs, _ := state.magazines.Slabs()
 	for slab := range slabs {
-		s.CachedVCPU += int64(c.objects.Len(slab, c.class))
+		s.CachedVCPU += int64(state.magazines.Len(slab, state.class))
 	}
-	c.mu.Lock()
-	s.CachedShared = int64(len(c.shared))
-	c.mu.Unlock()
-	s.InUse = max(0, c.existing.Load()-s.CachedVCPU-s.CachedShared)
+	state.mu.Lock()
+	s.CachedShared = int64(len(state.shared))
+	state.mu.Unlock()
+	if !state.a.closed {
+		s.InUse = max(0, state.existing.Load()-s.CachedVCPU-s.CachedShared)
+	}
+	runtime.KeepAlive(c) // its cleanup unmaps the magazines
 	return s
 }

@@ -21,7 +21,7 @@ import (
 // memory of its other users is returned before an allocation fails.
 func (a *Allocator) Child(o Options) (*Allocator, error) {
 	if a.closed {
-		return nil, fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+		return nil, a.errClosed()
 	}
 	if o.Name == "" {
 		o.Name = "child"
@@ -74,14 +74,23 @@ func (a *Allocator) askForRoom(err error) bool {
 // waitList is the queue of an allocator's AllocWait: whoever is first tries, the
 // others wait for their turn.
 type waitList struct {
-	mu    sync.Mutex
-	turns []chan struct{} // closed for the first one
+	ended chan struct{} // closed when the allocator is about to be
+
+	mu      sync.Mutex
+	turns   []chan struct{} // closed for the first one
+	closed  bool
+	waiting sync.WaitGroup // calls between enter and leave
 }
 
-// enter queues up, and returns the channel that is closed when it is one's turn.
+// enter queues up, and returns the channel that is closed when it is one's turn, or
+// nil after end.
 func (w *waitList) enter() chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return nil
+	}
+	w.waiting.Add(1)
 	turn := make(chan struct{})
 	if w.turns = append(w.turns, turn); len(w.turns) == 1 {
 		close(turn)
@@ -91,6 +100,7 @@ func (w *waitList) enter() chan struct{} {
 
 // leave gives the turn, or the place in the queue, away.
 func (w *waitList) leave(turn chan struct{}) {
+	defer w.waiting.Done()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, other := range w.turns {
@@ -105,6 +115,26 @@ func (w *waitList) leave(turn chan struct{}) {
 	}
 }
 
+// end makes all calls return that wait, and waits until they have.
+func (w *waitList) end() {
+	w.mu.Lock()
+	if !w.closed {
+		close(w.ended)
+	}
+	w.closed = true
+	w.mu.Unlock()
+	w.waiting.Wait()
+}
+
+func (w *waitList) isEnded() bool {
+	select {
+	case <-w.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // A waiting call tries again after these pauses: what others free goes to their
 // magazines, and tells nobody.
 const (
@@ -116,11 +146,17 @@ const (
 // that wait get their blocks in the order in which they came; a call of Alloc may
 // come first. The error wraps that of ctx and, if it was the call's turn, the last
 // *LimitError; or it is another one of Alloc, which is returned at once, as is a limit below n bytes.
+// Close of the allocator ends the wait with ErrClosed.
 func (a *Allocator) AllocWait(ctx context.Context, n int) ([]byte, error) {
 	turn := a.waiting.enter()
+	if turn == nil {
+		return nil, a.errClosed()
+	}
 	defer a.waiting.leave(turn)
 	select {
 	case <-turn:
+	case <-a.waiting.ended:
+		return nil, a.errClosed()
 	case <-ctx.Done():
 		select {
 		case <-turn: // one try, even so
@@ -129,6 +165,9 @@ func (a *Allocator) AllocWait(ctx context.Context, n int) ([]byte, error) {
 		}
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if a.waiting.isEnded() {
+			return nil, a.errClosed()
+		}
 		b, err := a.Alloc(n)
 		var limit *LimitError
 		if err == nil || !errors.As(err, &limit) || limit.Want > limit.Limit {
@@ -137,6 +176,8 @@ func (a *Allocator) AllocWait(ctx context.Context, n int) ([]byte, error) {
 		select {
 		case <-time.After(pause):
 			a.heap.LookAgain()
+		case <-a.waiting.ended:
+			return nil, a.errClosed()
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
 		}

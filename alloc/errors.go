@@ -17,6 +17,9 @@ var (
 	ErrPointers = errors.New("type contains Go pointers") // of a typed call
 )
 
+// isFull reports whether an error is that of a full limit or of the system's memory.
+func isFull(err error) bool { return errors.Is(err, ErrLimit) || errors.Is(err, ErrNoMemory) }
+
 // LimitError is what errors.As finds in an ErrLimit. All figures are in bytes.
 type LimitError = arena.LimitError
 

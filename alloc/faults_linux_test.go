@@ -315,7 +315,7 @@ func TestFaultWithClosedCaches(t *testing.T) {
 			defer c.Close()
 		}
 		stress.Until(t, func() error {
-			if runtime.GC(); shut.Load() > 0 {
+			if runtime.GC(); retired.Load() > 0 {
 				return errors.New("a closed cache keeps its addresses")
 			}
 			return nil

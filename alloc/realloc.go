@@ -28,8 +28,15 @@ func (a *Allocator) ReallocUninit(b []byte, n int) ([]byte, error) {
 func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, error) {
 	p := unsafe.Pointer(unsafe.SliceData(b))
 	usable := a.UsableSize(b)
-	if usable == 0 && !isEmpty(b) {
-		panic(a.misuse(op, p))
+	if usable == 0 {
+		switch {
+		case n < 0:
+			return make([]byte, n), nil // panics
+		case a.closed:
+			return nil, a.errClosed()
+		case !isEmpty(b):
+			panic(a.misuse(op, p))
+		}
 	}
 	if n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable) {
 		return inPlace(b, n, usable, zeroed), nil

@@ -3,7 +3,10 @@ package alloc
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"sync"
 	"unsafe"
+	"weak"
 
 	"github.com/vcpualloc/vcpualloc/arena"
 )
@@ -47,7 +50,8 @@ const (
 // blocks; Release frees both.
 //
 // A Region is not safe for concurrent use. Different goroutines may use it one
-// after the other. Release it before its allocator is closed.
+// after the other. The collector never gives its memory back, since blocks may be in
+// use: Release does, and Close of the allocator, after which its calls return ErrClosed.
 type Region struct {
 	// The current chunk, or emptyBlock at the beginning. The fast paths write
 	// room alone, which is no pointer and needs no write barrier.
@@ -68,6 +72,7 @@ type Region struct {
 	own        [][]byte // blocks of their own, in the order of their making
 	first, max int      // bytes of the first chunk, and of the largest
 	generation uint64   // counts Reset and Release
+	listed     bool     // in a.regions
 }
 
 // NewRegion returns an empty region. It takes no memory until the first use.
@@ -170,6 +175,10 @@ func (r *Region) nextChunk(n int) bool {
 	}
 	for least := max(n, min(r.first, defaultChunk)); size >= least; size /= 2 {
 		if chunk, err := r.a.AllocUninit(size); err == nil {
+			if !r.listed {
+				r.a.regions.add(r)
+				r.listed = true
+			}
 			r.chunks = append(r.chunks, chunk[:cap(chunk)])
 			r.enter(r.used + 1)
 			return true
@@ -237,16 +246,59 @@ func (r *Region) Reset() {
 // may be used again.
 func (r *Region) Release() {
 	r.Reset()
-	r.a.FreeBatch(r.chunks)
+	if !r.a.closed {
+		r.a.FreeBatch(r.chunks)
+	}
 	clear(r.chunks)
 	r.chunks = r.chunks[:0]
 }
 
 // freeOwn frees the blocks of their own from the given index on.
 func (r *Region) freeOwn(from int) {
-	r.a.FreeBatch(r.own[from:])
+	if !r.a.closed {
+		r.a.FreeBatch(r.own[from:])
+	}
 	clear(r.own[from:])
 	r.own = r.own[:from]
+}
+
+// retire forgets all memory, which goes back with the allocator, so that the fast
+// paths find none.
+func (r *Region) retire() {
+	r.generation++
+	r.chunks, r.own = nil, nil
+	r.enter(0)
+}
+
+// regionList is the regions of an allocator that have, or had, chunks and that the
+// collector has not found.
+type regionList struct {
+	mu  sync.Mutex
+	all []weak.Pointer[Region]
+}
+
+// add counts a region in. Before the list grows, it drops those that the collector has
+// found, so that adding takes constant time on average.
+func (l *regionList) add(r *Region) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.all) == cap(l.all) {
+		l.all = slices.DeleteFunc(l.all, func(p weak.Pointer[Region]) bool { return p.Value() == nil })
+		l.all = slices.Grow(l.all, len(l.all)+1)
+	}
+	l.all = append(l.all, weak.Make(r))
+}
+
+// retire makes all calls of all regions fail: their allocator is closed.
+func (l *regionList) retire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.all {
+		if r := p.Value(); r != nil {
+			r.retire()
+		}
+	}
+	l.all = nil
 }
 
 // RegionMark is a moment in the life of a region, for Rewind.
@@ -267,12 +319,16 @@ func (r *Region) Mark() RegionMark {
 //
 // A mark of another region and one from before a Reset or Release panic with
 // *MisuseError. So does a mark that the region was rewound past, to an earlier one,
-// unless the region has grown beyond it again since.
+// unless the region has grown beyond it again since. After Close of the allocator the
+// region is empty, and no mark of it panics.
 func (r *Region) Rewind(m RegionMark) {
 	reason := ""
 	switch {
 	case m.region != r:
 		reason = "a mark of another region"
+	case r.a.closed:
+		r.Reset()
+		return
 	case m.generation != r.generation:
 		reason = "a mark from before Reset or Release"
 	case m.used > r.used || m.used == r.used && m.room < r.room || m.own > len(r.own) || m.end != r.endOf(m.used):
@@ -337,10 +393,12 @@ func RegionSlice[T any](r *Region, n int) ([]T, error) {
 	}
 	var t T
 	size := int(unsafe.Sizeof(t))
-	if size == 0 {
+	switch {
+	case r.a.closed:
+		return nil, r.a.errClosed()
+	case size == 0:
 		return unsafe.Slice((*T)(unsafe.Pointer(&emptyBlock)), n), nil
-	}
-	if n > maxInt/size {
+	case n > maxInt/size:
 		return nil, fmt.Errorf("alloc: %s: %d elements of %d bytes: %w", r.a.name, n, size, ErrTooLarge)
 	}
 	b, err := r.Bytes(n * size)
@@ -356,6 +414,9 @@ func RegionSlice[T any](r *Region, n int) ([]T, error) {
 // twice the capacity. The old place is not freed. s may be nil, or from
 // anywhere else. After an error s is as before.
 func RegionAppend[T any](r *Region, s []T, elements ...T) ([]T, error) {
+	if r.a.closed {
+		return s, r.a.errClosed()
+	}
 	if len(elements) <= cap(s)-len(s) {
 		return append(s, elements...), nil
 	}

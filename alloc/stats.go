@@ -36,7 +36,7 @@ func (a *Allocator) Stats() Stats {
 	s := Stats{Name: a.name, Mode: vcpu.Probe().Mode}
 	if !a.closed {
 		s.Stats = *a.heap.Stats()
-		footprint, reserved := a.besides.sizes()
+		footprint, reserved := a.caches.sizes()
 		s.Metadata, s.Reserved = s.Metadata+footprint, s.Reserved+reserved
 	}
 	return s

@@ -46,6 +46,9 @@ func MakeSlice[T any](a *Allocator, len, cap int) ([]T, error) {
 	if len < 0 || cap < len {
 		return make([]T, len, cap), nil // panics
 	}
+	if a.closed {
+		return nil, a.errClosed()
+	}
 	if size == 0 || cap == 0 {
 		return unsafe.Slice((*T)(unsafe.Pointer(&emptyBlock)), cap)[:len], nil
 	}

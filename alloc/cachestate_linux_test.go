@@ -30,7 +30,7 @@ func TestStatsCountCaches(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, reserved := a.besides.sizes(); reserved != 0 {
+	if _, reserved := a.caches.sizes(); reserved != 0 {
 		t.Errorf("closed, %d bytes are still counted", reserved)
 	}
 }
@@ -40,7 +40,7 @@ func TestStatsCountCaches(t *testing.T) {
 func TestClosedCachesGiveBack(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	a := open(t, Options{})
-	for total := int64(0); total < 4*shutMost; {
+	for total := int64(0); total < 4*retiredMost; {
 		c, err := NewCache(a, CacheOptions[[64]byte]{})
 		if err != nil {
 			t.Fatal(err)
@@ -50,13 +50,13 @@ func TestClosedCachesGiveBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Put(object)
-		reserved := c.objects.Reserved()
+		reserved := c.state.magazines.Reserved()
 		total += reserved
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
 		// What other tests have left, a collection may have found in use.
-		if closed := shut.Load() - shutKept.Load(); closed >= shutMost+reserved {
+		if closed := retired.Load() - retiredKept.Load(); closed >= retiredMost+reserved {
 			t.Fatalf("closed caches keep %d bytes of addresses", closed)
 		}
 	}
