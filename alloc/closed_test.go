@@ -3,11 +3,13 @@ package alloc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"testing"
-	"time"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // closedParts is an allocator that is closed, with a cache, a region and blocks that
@@ -247,9 +249,12 @@ func TestRegionsAreCollected(t *testing.T) {
 		runtime.AddCleanup(r, func(i int) { collected <- i }, i)
 		r.Release()
 	}
-	for range 190 {
-		receive(t, collected)
-	}
+	stress.Until(t, func() error {
+		if runtime.GC(); len(collected) < 190 {
+			return fmt.Errorf("%d of 200 regions were collected", len(collected))
+		}
+		return nil
+	})
 	for range 2000 {
 		r := NewRegion(a, RegionOptions{Chunk: 1024})
 		must(t)(r.Bytes(8))
@@ -268,21 +273,6 @@ func TestRegionsAreCollected(t *testing.T) {
 	if _, err := last.Bytes(8); !errors.Is(err, ErrClosed) {
 		t.Errorf("%v, want ErrClosed", err)
 	}
-}
-
-// receive collects garbage until there is something to receive.
-func receive[T any](t *testing.T, from <-chan T) (value T) {
-	t.Helper()
-	for range 6000 {
-		runtime.GC()
-		select {
-		case value := <-from:
-			return value
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	t.Fatal("the collector finds nothing")
-	return value
 }
 
 // TestDroppedCachesGiveBack drops caches with objects in the magazines and in the
@@ -306,25 +296,19 @@ func TestDroppedCachesGiveBack(t *testing.T) {
 		}
 		return mine
 	}()
-	waitUntil(t, a, func(s Stats) bool { return s.Live == int64(20*GoodSize(1000)) })
+	stress.Until(t, func() error {
+		if runtime.GC(); a.Stats().Live != int64(20*GoodSize(1000)) {
+			return fmt.Errorf("%d bytes are live", a.Stats().Live)
+		}
+		return nil
+	})
 	for _, object := range mine {
 		FreeOf(a, object) // still good
 	}
-	waitUntil(t, a, func(Stats) bool { _, reserved := a.caches.sizes(); return reserved == 0 })
-	checkQuiet(t, a, 0)
-}
-
-// waitUntil collects garbage until the figures are as wanted.
-func waitUntil(t *testing.T, a *Allocator, ok func(Stats) bool) {
-	t.Helper()
-	for range 6000 {
-		if ok(a.Stats()) {
-			return
-		}
-		runtime.GC()
-		time.Sleep(10 * time.Millisecond)
+	if _, reserved := a.caches.sizes(); reserved != 0 {
+		t.Errorf("%d bytes of addresses are still counted", reserved)
 	}
-	t.Fatalf("%d bytes are live", a.Stats().Live)
+	checkQuiet(t, a, 0)
 }
 
 // TestCachesAreDroppedWhileAllocatorsClose drops caches right before their allocator is
@@ -356,12 +340,10 @@ func TestCachesAreDroppedWhileAllocatorsClose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 6000 {
-		if retired.Load() <= before {
-			return
+	stress.Until(t, func() error {
+		if runtime.GC(); retired.Load() > before {
+			return fmt.Errorf("dropped caches keep %d bytes of addresses", retired.Load()-before)
 		}
-		runtime.GC()
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("dropped caches keep %d bytes of addresses", retired.Load()-before)
+		return nil
+	})
 }
