@@ -32,12 +32,13 @@ run: ## the features of this machine, and the comparison with make, sync.Pool an
 test: deps vet portable static cgo race modes toolchains stalled faults mutants-quick gomem model outside ## everything that is tested on one machine
 	@echo "all tests passed"
 
-deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools, spin
+deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tools, spin, herdtools7 where there is one
 	@missing=""; \
 	command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing="redis-tools"; \
 	command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] || missing="$$missing gcc libc6-dev"; \
 	command -v musl-gcc >/dev/null || missing="$$missing musl-tools"; \
 	command -v spin >/dev/null || missing="$$missing spin"; \
+	command -v herd7 >/dev/null || ! apt-cache show herdtools7 >/dev/null 2>&1 || missing="$$missing herdtools7"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing $$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy $$missing; \
@@ -95,8 +96,9 @@ mutants-derived: ## the mutants that are derived from arena/ and alloc/ (hours);
 gomem: ## the heap on Go memory, as on systems without mmap
 	$(STATIC) $(GO) test -tags vcpualloc_gomem ./arena ./alloc -count=1 -timeout 10m
 
-model: ## check the model of how magazines are drained, and that a broken one fails
+model: ## check the models of draining and of memory order, and that broken ones fail
 	docs/model/check.sh
+	$(STATIC) $(GO) test ./internal/litmus -count=1 -v -run "TestVerdicts|TestHerd"
 
 outside: ## the benchmark program and the examples
 	$(STATIC) $(GO) test ./bench/... ./examples/... -count=1 -timeout 10m

@@ -1,16 +1,14 @@
 package golden
 
 import (
-	"bufio"
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/vcpualloc/vcpualloc/internal/objdump"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -21,48 +19,20 @@ var (
 	sections      = []string{"pop", "push", "setHeader", "add", "alloc", "allocZeroed", "free"}
 )
 
-// instruction is one line of the disassembler.
-type instruction struct {
-	address, text string
-}
-
-// instructionLine has the address, and behind the code the text.
-var instructionLine = regexp.MustCompile(`^\s+\S+\s+(0x[0-9a-f]+)\s+[0-9a-f]+\s+(.*?)\s*$`)
-
-// disassemble builds the program for an architecture and returns the code of its
-// functions by their names.
-func disassemble(t *testing.T, architecture string) map[string][]instruction {
+// disassemble returns the code of the fast paths and of a program that uses them.
+func disassemble(t *testing.T, architecture string) map[string][]objdump.Instruction {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "pair")
-	build := exec.Command("go", "build", "-o", program, "./pair")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture)
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, output)
-	}
-	output, err := exec.Command("go", "tool", "objdump", "-s", `^main\.pair$|/rseqcs\.[a-zA-Z]+(\.abi0)?$`, program).Output()
-	if err != nil {
-		t.Fatalf("go tool objdump: %v", err)
-	}
-	functions, name := make(map[string][]instruction), ""
-	for lines := bufio.NewScanner(bytes.NewReader(output)); lines.Scan(); {
-		if head, ok := strings.CutPrefix(lines.Text(), "TEXT "); ok {
-			name, _, _ = strings.Cut(head, "(SB)")
-			name = strings.TrimSuffix(name[strings.LastIndexByte(name, '/')+1:], ".abi0")
-		} else if fields := instructionLine.FindStringSubmatch(lines.Text()); fields != nil {
-			functions[name] = append(functions[name], instruction{fields[1], fields[2]})
-		}
-	}
-	return functions
+	return objdump.Functions(t, "./pair", architecture, `^main\.pair$|/rseqcs\.[a-zA-Z]+(\.abi0)?$`)
 }
 
 // straight returns the number of instructions on the straight path.
-func straight(code []instruction) (int, error) {
+func straight(code []objdump.Instruction) (int, error) {
 	at := make(map[string]int, len(code))
 	for i, in := range code {
-		at[in.address] = i
+		at[in.Address] = i
 	}
 	for i, count := 0, 1; i < len(code); count++ {
-		mnemonic, operand, _ := strings.Cut(code[i].text, " ")
+		mnemonic, operand, _ := strings.Cut(code[i].Text, " ")
 		switch {
 		case mnemonic == "RET":
 			return count, nil
@@ -74,7 +44,7 @@ func straight(code []instruction) (int, error) {
 				// arm64 writes targets as a distance in instructions.
 				var distance int
 				if _, err := fmt.Sscanf(operand, "%d(PC)", &distance); err != nil {
-					return 0, fmt.Errorf("the straight path leaves the function: %s", code[i].text)
+					return 0, fmt.Errorf("the straight path leaves the function: %s", code[i].Text)
 				}
 				target = i + distance
 			}
@@ -132,7 +102,7 @@ func TestVariantsReadTheirID(t *testing.T) {
 					for id, load := range idLoads[architecture] {
 						loads := 0
 						for _, in := range functions["rseqcs."+section+variant] {
-							if strings.HasPrefix(in.text, load) {
+							if strings.HasPrefix(in.Text, load) {
 								loads++
 							}
 						}
@@ -170,10 +140,10 @@ func TestFastPathIsInlined(t *testing.T) {
 	indirect := 0
 	for _, in := range functions["main.pair"] {
 		switch {
-		case strings.HasPrefix(in.text, "CALL ") && !strings.Contains(in.text, "(SB)"):
+		case strings.HasPrefix(in.Text, "CALL ") && !strings.Contains(in.Text, "(SB)"):
 			indirect++
-		case strings.Contains(in.text, "/alloc.") || strings.Contains(in.text, "/rseqcs."):
-			t.Errorf("not inlined: %s", in.text)
+		case strings.Contains(in.Text, "/alloc.") || strings.Contains(in.Text, "/rseqcs."):
+			t.Errorf("not inlined: %s", in.Text)
 		}
 	}
 	if indirect != 4 {
