@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
@@ -144,8 +144,7 @@ func (m *pageModel) checkFresh(first, pages uint32, dirty bool) (zero bool) {
 	if dirty && m.random.IntN(2) > 0 {
 		return false
 	}
-	memory := m.heap.memory
-	memory.Base = unsafe.Add(memory.Base, -int(m.heap.base)<<pageShift)
+	memory := osmem.Range{Base: m.heap.memory.Base} // of page 0; all else changes meanwhile
 	m.heap.spans.zeroFrom(&memory, first, 0, uintptr(pages)<<pageShift)
 	if !isZero(m.heap.bytesOf(first, pages)) {
 		m.t.Fatalf("a run of %d pages at %d was cleared, but is not zero", pages, first)
