@@ -180,6 +180,9 @@ func (th *thread) armStep(at int, r *run) []next {
 		if result.number = a.number + b.number; f[0] == "EOR" {
 			result.number, result.location = a.number^b.number, ""
 		}
+		if result.location != "" && (f[0] == "EOR" || result.number != 0) {
+			return th.fail(text) // an address of nothing
+		}
 		r.registers[registerName(f[1])] = result
 		return on()
 	case "CBZ", "CBNZ":
@@ -249,7 +252,7 @@ func (th *thread) armStep(at int, r *run) []next {
 func (th *thread) x86Step(at int, r *run) []next {
 	text := th.code[at]
 	f := strings.Fields(operands.Replace(text))
-	toMemory := strings.Contains(text, "["+f[1]+"]")
+	toMemory := len(f) > 1 && strings.Contains(text, "["+f[1]+"]")
 	switch {
 	case f[0] == "MFENCE":
 		r.add(event{thread: th.number, kind: 'F', barrier: "MFENCE", pair: -1})
