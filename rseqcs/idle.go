@@ -52,13 +52,31 @@ func (i *Idle) Look(looks int) (objects int) {
 	return objects
 }
 
+// room returns an empty slice for each class with room for all objects of magazines that
+// were idle in the last look: while the slabs are stopped, nothing allocates.
+func (i *Idle) room(looks int) [][]unsafe.Pointer {
+	counts := make([]int, len(i.stack.classes))
+	for _, seen := range i.slabs {
+		for class, current := range seen.current {
+			if current != 0 && int(seen.still[class]) >= looks {
+				counts[class] += int(current-i.stack.classes[class].begin) / slotSize
+			}
+		}
+	}
+	room := make([][]unsafe.Pointer, len(counts))
+	for class, count := range counts {
+		room[class] = make([]unsafe.Pointer, 0, count)
+	}
+	return room
+}
+
 // Drain empties the magazines that were idle in the last look and have not
 // changed since, and takes their capacity back to the initial one. It hands the
 // objects to give by class, when everybody may work again. It costs one fence, or
 // one stop of the world, as Stack.Drain does.
 func (i *Idle) Drain(looks int, give func(class int, objects []unsafe.Pointer)) {
 	s := i.stack
-	taken := make([][]unsafe.Pointer, len(s.classes))
+	taken := i.room(looks)
 	s.stop()
 	for index := range i.slabs {
 		seen, slab := &i.slabs[index], s.slab(index)

@@ -45,7 +45,12 @@ func lookForIdle(t *testing.T) {
 	}
 	full := stack.Grow(1, 1000) // room that Drain takes back
 	var taken [3]int
-	idle.Drain(2, func(class int, objects []unsafe.Pointer) { taken[class] += len(objects) })
+	idle.Drain(2, func(class int, objects []unsafe.Pointer) {
+		taken[class] += len(objects)
+		if cap(objects) != len(objects) {
+			t.Errorf("%d objects in room for %d: it grew while the slabs were stopped", len(objects), cap(objects))
+		}
+	})
 	if stack.Here() != slab {
 		return // the caller repeats
 	}
