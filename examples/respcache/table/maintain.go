@@ -6,6 +6,9 @@ package table
 func (t *Table) Maintain() {
 	now := t.nowMillis()
 	for i := range t.shards {
+		if t.stopped.Err() != nil {
+			return
+		}
 		s := &t.shards[i]
 		s.mu.Lock()
 		s.moveChains(max(minChainsMoved, len(s.previous)/movedShare))

@@ -2,6 +2,13 @@ package table
 
 import "math/rand/v2"
 
+// WithRoom runs attempt, which allocates need bytes for something other than the
+// table, and evicts entries while the allocator refuses them. Its error is
+// ErrOutOfMemory then, or that of attempt.
+func (t *Table) WithRoom(need int, attempt func() error) error {
+	return t.withRoom(func() (int, error) { return need, attempt() })
+}
+
 // withRoom runs attempt, and while the allocator refuses what attempt needs,
 // evicts entries and runs it again. attempt holds no lock when it returns, and
 // has changed nothing when it returns an error.
@@ -14,6 +21,9 @@ func (t *Table) withRoom(attempt func() (need int, err error)) error {
 		return ErrOutOfMemory
 	}
 	for range maxBatches {
+		if t.stopped.Err() != nil {
+			return ErrOutOfMemory
+		}
 		if t.evictBatch(need) == 0 {
 			break
 		}

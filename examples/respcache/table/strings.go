@@ -25,6 +25,15 @@ type SetOptions struct {
 // Get calls use with the value of key and reports whether there is one. The
 // value is valid until use returns; use must not call the table.
 func (t *Table) Get(key []byte, use func(value []byte)) bool {
+	return t.TryGet(key, func(value []byte) bool {
+		use(value)
+		return true
+	})
+}
+
+// TryGet is Get with a use that may decline the value, because the space for it
+// is too small: that counts neither as a lookup nor as a use.
+func (t *Table) TryGet(key []byte, use func(value []byte) (taken bool)) bool {
 	hash, now := t.hash(key), t.nowMillis()
 	s := t.shardOf(hash)
 	s.mu.Lock()
@@ -34,16 +43,17 @@ func (t *Table) Get(key []byte, use func(value []byte)) bool {
 		s.misses++
 		return false
 	}
-	s.hits++
-	e.accessedMillis = now
-	use(e.value())
+	if use(e.value()) {
+		s.hits++
+		e.accessedMillis = now
+	}
 	return true
 }
 
 // Set stores value under key and reports whether the condition held. On an
 // error nothing has changed, except for what was evicted.
 func (t *Table) Set(key, value []byte, o SetOptions) (stored bool, err error) {
-	if len(key) > MaxStringBytes || len(value) > MaxStringBytes {
+	if len(key) > t.maxString || len(value) > t.maxString {
 		return false, ErrTooLong
 	}
 	hash := t.hash(key)
@@ -110,7 +120,7 @@ func callWithValue(use func([]byte), e *entry) {
 // Append adds suffix at the end of key's value, or stores it if there is none,
 // and returns the length of the value. The expiry time stays.
 func (t *Table) Append(key, suffix []byte) (valueLen int, err error) {
-	if len(key) > MaxStringBytes || len(suffix) > MaxStringBytes {
+	if len(key) > t.maxString || len(suffix) > t.maxString {
 		return 0, ErrTooLong
 	}
 	hash := t.hash(key)
@@ -138,7 +148,7 @@ func (t *Table) appendOnce(hash uint64, key, suffix []byte) (valueLen, need int,
 		return len(suffix), need, nil
 	}
 	valueLen = int(e.valueLen) + len(suffix)
-	if valueLen > MaxStringBytes {
+	if valueLen > t.maxString {
 		return 0, 0, ErrTooLong
 	}
 	need = blockBytes(len(key), valueLen)
@@ -156,7 +166,7 @@ func (t *Table) appendOnce(hash uint64, key, suffix []byte) (valueLen, need int,
 // Increment adds delta to the integer that key's value spells, 0 if there is no
 // value, and returns the sum. The expiry time stays.
 func (t *Table) Increment(key []byte, delta int64) (sum int64, err error) {
-	if len(key) > MaxStringBytes {
+	if len(key) > t.maxString {
 		return 0, ErrTooLong
 	}
 	hash := t.hash(key)

@@ -17,7 +17,7 @@ var (
 	// ErrOutOfMemory: the entry does not fit under the allocator's limit, even
 	// after evicting what could be evicted.
 	ErrOutOfMemory = errors.New("table: out of memory")
-	// ErrTooLong: a key or value is longer than MaxStringBytes.
+	// ErrTooLong: a key or value is longer than Options.MaxStringBytes.
 	ErrTooLong = errors.New("table: string exceeds maximum allowed size")
 	// ErrNotInteger: the value is not the decimal form of an int64.
 	ErrNotInteger = errors.New("table: value is not an integer or out of range")
@@ -36,6 +36,9 @@ type Options struct {
 	Shards int
 	// Samples is how many entries an eviction compares. Default: DefaultSamples.
 	Samples int
+	// MaxStringBytes is the longest key or value. Default and maximum: the
+	// constant of that name.
+	MaxStringBytes int
 	// NowMillis tells the Unix time in milliseconds. Default: the system's clock.
 	NowMillis func() int64
 }
@@ -46,7 +49,10 @@ type Table struct {
 	memory    *alloc.Allocator
 	limit     int64
 	samples   int
+	maxString int // bytes
 	nowMillis func() int64
+	stopped   context.Context // done after Stop
+	stop      context.CancelFunc
 	seed      maphash.Seed
 	shards    []shard
 	shardBits int
@@ -61,6 +67,9 @@ func New(o Options) (*Table, error) {
 	if o.Samples == 0 {
 		o.Samples = DefaultSamples
 	}
+	if o.MaxStringBytes <= 0 || o.MaxStringBytes > MaxStringBytes {
+		o.MaxStringBytes = MaxStringBytes
+	}
 	if o.NowMillis == nil {
 		o.NowMillis = func() int64 { return time.Now().UnixMilli() }
 	}
@@ -69,11 +78,13 @@ func New(o Options) (*Table, error) {
 		memory:    o.Memory,
 		limit:     o.LimitBytes,
 		samples:   o.Samples,
+		maxString: o.MaxStringBytes,
 		nowMillis: o.NowMillis,
 		seed:      maphash.MakeSeed(),
 		shards:    make([]shard, 1<<shardBits),
 		shardBits: shardBits,
 	}
+	t.stopped, t.stop = context.WithCancel(context.Background())
 	for i := range t.shards {
 		chains, err := alloc.MakeSlice[uintptr](o.Memory, minChains, minChains)
 		if err != nil {
@@ -86,12 +97,18 @@ func New(o Options) (*Table, error) {
 	return t, nil
 }
 
-// Close frees all blocks. The table must not be used afterwards.
+// Stop ends what may take long, for a program that is about to end: Flush and
+// Maintain return before they are done, and what needs eviction is refused.
+func (t *Table) Stop() { t.stop() }
+
+// Close frees all blocks. The table must not be used afterwards. A program that
+// closes the allocator anyway need not close the table.
 func (t *Table) Close() {
-	t.Flush()
+	t.stop()
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
+		s.removeIf(func(*entry) bool { return true })
 		alloc.FreeSlice(s.memory, s.chains)
 		alloc.FreeSlice(s.memory, s.previous)
 		s.chains, s.previous = nil, nil
@@ -102,12 +119,15 @@ func (t *Table) Close() {
 // Flush removes all entries and returns their memory to the system.
 func (t *Table) Flush() {
 	for i := range t.shards {
+		if t.stopped.Err() != nil {
+			return
+		}
 		s := &t.shards[i]
 		s.mu.Lock()
 		s.removeIf(func(*entry) bool { return true })
 		s.mu.Unlock()
 	}
-	t.memory.Trim(context.Background()) // fails only on a closed allocator, which has nothing to return
+	t.memory.Trim(t.stopped) // what the system refuses to take back is no error of Flush
 }
 
 func (t *Table) hash(key []byte) uint64 { return maphash.Bytes(t.seed, key) }

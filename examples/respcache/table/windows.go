@@ -2,7 +2,6 @@ package table
 
 import (
 	"cmp"
-	"context"
 	"slices"
 )
 
@@ -24,12 +23,12 @@ func (t *Table) emptyWindows(attempt func() (need int, err error)) error {
 	defer t.emptying.Unlock()
 	need, err := attempt() // the goroutine before may have made room enough
 	for round := 0; err != nil && lacksMemory(err); round++ {
-		if round == maxWindowRounds {
+		if round == maxWindowRounds || t.stopped.Err() != nil {
 			return ErrOutOfMemory
 		}
 		target := max(4*int64(need), t.limit/windowShare, windowBytes) << round
 		entries := t.evictWindows(target)
-		if _, trimErr := t.memory.Trim(context.Background()); trimErr != nil {
+		if _, trimErr := t.memory.Trim(t.stopped); trimErr != nil && t.stopped.Err() == nil {
 			return trimErr
 		}
 		need, err = attempt()
@@ -52,6 +51,9 @@ func (t *Table) evictWindows(target int64) (entries int) {
 		target -= max(w.bytes, windowBytes)
 	}
 	for i := range t.shards {
+		if t.stopped.Err() != nil {
+			break
+		}
 		s := &t.shards[i]
 		s.mu.Lock()
 		n, _ := s.removeIf(func(e *entry) bool { return condemned[windowOf(e)] })
@@ -68,6 +70,9 @@ func (t *Table) windowsByAge() []*window {
 	byNumber := make(map[uintptr]*window)
 	now := t.nowMillis()
 	for i := range t.shards {
+		if t.stopped.Err() != nil {
+			break
+		}
 		s := &t.shards[i]
 		s.mu.Lock()
 		s.each(func(e *entry) {
