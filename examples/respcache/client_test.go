@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// client is a plain connection to a server: what it sends and reads is exactly
+// peer is a plain connection to a server: what it sends and reads is exactly
 // what the test says, and it may send many requests before it reads.
-type client struct {
+type peer struct {
 	connection net.Conn
 	reader     *bufio.Reader
 	writer     *bufio.Writer
@@ -22,18 +22,18 @@ type client struct {
 // clientTimeout ends a test whose server does not answer a pipeline.
 const clientTimeout = 30 * time.Second
 
-func dial(t *testing.T, address string) *client {
+func dial(t *testing.T, address string) *peer {
 	t.Helper()
 	connection, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { connection.Close() })
-	return &client{connection, bufio.NewReaderSize(connection, 64<<10), bufio.NewWriterSize(connection, 64<<10)}
+	return &peer{connection, bufio.NewReaderSize(connection, 64<<10), bufio.NewWriterSize(connection, 64<<10)}
 }
 
 // send adds a request to the pipeline.
-func (c *client) send(args ...string) {
+func (c *peer) send(args ...string) {
 	fmt.Fprintf(c.writer, "*%d\r\n", len(args))
 	for _, argument := range args {
 		fmt.Fprintf(c.writer, "$%d\r\n", len(argument))
@@ -68,7 +68,7 @@ func (r reply) String() string {
 }
 
 // read flushes the pipeline and reads the next reply.
-func (c *client) read() (reply, error) {
+func (c *peer) read() (reply, error) {
 	if c.writer.Buffered() > 0 {
 		c.connection.SetDeadline(time.Now().Add(clientTimeout))
 		if err := c.writer.Flush(); err != nil {
@@ -113,7 +113,7 @@ func (c *client) read() (reply, error) {
 }
 
 // do sends one request and returns its reply.
-func (c *client) do(t *testing.T, args ...string) reply {
+func (c *peer) do(t *testing.T, args ...string) reply {
 	t.Helper()
 	c.send(args...)
 	r, err := c.read()
@@ -124,7 +124,7 @@ func (c *client) do(t *testing.T, args ...string) reply {
 }
 
 // info returns the lines of INFO as a map.
-func (c *client) info(t *testing.T, sections ...string) map[string]string {
+func (c *peer) info(t *testing.T, sections ...string) map[string]string {
 	t.Helper()
 	lines := map[string]string{}
 	for line := range strings.SplitSeq(c.do(t, append([]string{"INFO"}, sections...)...).text, "\r\n") {

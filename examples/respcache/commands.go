@@ -3,7 +3,7 @@ package main
 import (
 	"strings"
 
-	"github.com/tidwall/redcon"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 )
 
 // command is one entry of the command table: how a request is recognised,
@@ -16,7 +16,7 @@ type command struct {
 	group   string
 	since   string
 	summary string
-	run     func(s *server, conn redcon.Conn, args [][]byte)
+	run     func(s *server, c *client, args resp.Args)
 }
 
 // maxNameBytes bounds the names that are looked up; no command is longer.
@@ -62,18 +62,21 @@ func (c *command) accepts(n int) bool {
 	return n == c.arity
 }
 
-// handle serves one request. Its reply is written to conn's buffer; redcon
-// sends it after the last request of the pipeline.
-func (s *server) handle(conn redcon.Conn, request redcon.Command) {
+// handle serves one request and writes its reply.
+func (s *server) handle(c *client, args resp.Args, refused error) {
 	s.commands.Add(1)
-	c := findCommand(request.Args[0])
+	if refused != nil {
+		c.writeError(errOutOfMemory)
+		return
+	}
+	found := findCommand(args.At(0))
 	switch {
-	case c == nil:
-		conn.WriteError(unknownCommand(request.Args))
-	case !c.accepts(len(request.Args)):
-		conn.WriteError(wrongArity(c.name))
+	case found == nil:
+		c.writeError(unknownCommand(args))
+	case !found.accepts(args.Len()):
+		c.writeError(wrongArity(found.name))
 	default:
-		c.run(s, conn, request.Args)
+		found.run(s, c, args)
 	}
 }
 

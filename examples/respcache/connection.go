@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/tidwall/redcon"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
 )
@@ -14,56 +14,60 @@ var connectionCommands = []command{
 	{"quit", -1, "fast", [3]int{}, "connection", "1.0.0", "Closes the connection.", (*server).quit},
 }
 
-func (s *server) ping(conn redcon.Conn, args [][]byte) {
-	switch len(args) {
+func (s *server) ping(c *client, args resp.Args) {
+	switch args.Len() {
 	case 1:
-		conn.WriteString("PONG")
+		c.writeString("PONG")
 	case 2:
-		conn.WriteBulk(args[1])
+		c.writeBulk(args.At(1))
 	default:
-		conn.WriteError(wrongArity("ping"))
+		c.writeError(wrongArity("ping"))
 	}
 }
 
-func (s *server) echo(conn redcon.Conn, args [][]byte) { conn.WriteBulk(args[1]) }
+func (s *server) echo(c *client, args resp.Args) { c.writeBulk(args.At(1)) }
 
-func (s *server) selectDatabase(conn redcon.Conn, args [][]byte) {
-	number, ok := table.ParseInteger(args[1])
+func (s *server) selectDatabase(c *client, args resp.Args) {
+	number, ok := table.ParseInteger(args.At(1))
 	switch {
 	case !ok:
-		conn.WriteError(errNotInteger)
+		c.writeError(errNotInteger)
 	case number != 0:
-		conn.WriteError(errDatabase)
+		c.writeError(errDatabase)
 	default:
-		conn.WriteString("OK")
+		c.writeString("OK")
 	}
 }
 
 // hello lets clients that ask for protocol version 3 fall back to 2.
-func (s *server) hello(conn redcon.Conn, args [][]byte) {
-	if len(args) > 1 {
-		version, ok := table.ParseInteger(args[1])
+func (s *server) hello(c *client, args resp.Args) {
+	if args.Len() > 1 {
+		version, ok := table.ParseInteger(args.At(1))
 		switch {
 		case !ok:
-			conn.WriteError("ERR Protocol version is not an integer or out of range")
+			c.writeError("ERR Protocol version is not an integer or out of range")
 			return
 		case version != 2:
-			conn.WriteError(errProtocol)
+			c.writeError(errProtocol)
 			return
-		case len(args) > 2: // AUTH and SETNAME
-			conn.WriteError(errSyntax)
+		case args.Len() > 2: // AUTH and SETNAME
+			c.writeError(errSyntax)
 			return
 		}
 	}
-	conn.WriteAny([]any{
-		"server", "redis", "version", compatibleVersion, "proto", redcon.SimpleInt(2),
-		"mode", "standalone", "role", "master", "modules", []any{},
-	})
+	c.writeArray(12)
+	for _, text := range []string{"server", "redis", "version", compatibleVersion, "proto"} {
+		c.writeText(text)
+	}
+	c.writeInt(2)
+	for _, text := range []string{"mode", "standalone", "role", "master", "modules"} {
+		c.writeText(text)
+	}
+	c.writeArray(0)
 }
 
-// quit replies, closes, and drops the requests that follow in the pipeline.
-func (s *server) quit(conn redcon.Conn, _ [][]byte) {
-	conn.WriteString("OK")
-	conn.ReadPipeline()
-	conn.Close()
+// quit replies; the requests that follow in the pipeline are dropped.
+func (s *server) quit(c *client, _ resp.Args) {
+	c.writeString("OK")
+	c.quits = true
 }

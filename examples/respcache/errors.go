@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/tidwall/redcon"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
 )
@@ -17,29 +17,33 @@ const (
 	errDecrement    = "ERR decrement would overflow"
 	errTooLong      = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 	errOutOfMemory  = "OOM command not allowed when used memory > 'maxmemory'."
+	errMaxClients   = "ERR max number of clients reached"
 	errDatabase     = "ERR DB index is out of range"
 	errProtocol     = "NOPROTO unsupported protocol version"
 	errExpireNX     = "ERR NX and XX, GT or LT options at the same time are not compatible"
 	errExpireGTLT   = "ERR GT and LT options at the same time are not compatible"
 	unsupportedText = "ERR Unsupported option " // the option follows
-	maxEchoedBytes  = 128                       // of the name and of the arguments of an unknown command
+	maxEchoedBytes  = 128                       // of what a client sent, in an error
 )
 
-func unknownCommand(args [][]byte) string {
+func unknownCommand(args resp.Args) string {
 	var text strings.Builder
-	for _, argument := range args[1:] {
+	for i := 1; i < args.Len(); i++ {
 		room := maxEchoedBytes - text.Len()
 		if room <= 0 {
 			break
 		}
+		argument := args.At(i)
 		text.WriteString("'" + string(argument[:min(len(argument), room)]) + "' ")
 	}
-	name := args[0][:min(len(args[0]), maxEchoedBytes)]
-	return "ERR unknown command '" + string(name) + "', with args beginning with: " + text.String()
+	return "ERR unknown command '" + echo(args.At(0)) + "', with args beginning with: " + text.String()
 }
 
+// echo returns the start of an argument, for an error.
+func echo(argument []byte) string { return string(argument[:min(len(argument), maxEchoedBytes)]) }
+
 func unknownSubcommand(name, subcommand []byte) string {
-	return "ERR unknown subcommand '" + string(subcommand[:min(len(subcommand), maxEchoedBytes)]) +
+	return "ERR unknown subcommand '" + echo(subcommand) +
 		"'. Try " + strings.ToUpper(string(name)) + " HELP."
 }
 
@@ -56,17 +60,17 @@ func invalidExpiry(name string) string {
 }
 
 // writeTableError replies with what Redis says for an error of the table.
-func writeTableError(conn redcon.Conn, err error) {
+func writeTableError(c *client, err error) {
 	switch {
 	case errors.Is(err, table.ErrOutOfMemory):
-		conn.WriteError(errOutOfMemory)
+		c.writeError(errOutOfMemory)
 	case errors.Is(err, table.ErrTooLong):
-		conn.WriteError(errTooLong)
+		c.writeError(errTooLong)
 	case errors.Is(err, table.ErrNotInteger):
-		conn.WriteError(errNotInteger)
+		c.writeError(errNotInteger)
 	case errors.Is(err, table.ErrOverflow):
-		conn.WriteError(errOverflow)
+		c.writeError(errOverflow)
 	default:
-		conn.WriteError("ERR " + err.Error())
+		c.writeError("ERR " + err.Error())
 	}
 }

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"time"
 
-	"github.com/tidwall/redcon"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
@@ -35,10 +36,10 @@ var sections = []section{
 
 // info writes the sections asked for, all without arguments, in the format of
 // Redis: lines of name:value, a section's title after a #.
-func (s *server) info(conn redcon.Conn, args [][]byte) {
+func (s *server) info(c *client, args resp.Args) {
 	var text strings.Builder
 	for _, part := range sections {
-		if !wanted(part.name, args[1:]) {
+		if !wanted(part.name, args.From(1)) {
 			continue
 		}
 		if text.Len() > 0 {
@@ -47,18 +48,17 @@ func (s *server) info(conn redcon.Conn, args [][]byte) {
 		text.WriteString("# " + part.name + "\r\n")
 		part.write(s, &text)
 	}
-	conn.WriteBulkString(text.String())
+	c.writeText(text.String())
 }
 
-func wanted(name string, args [][]byte) bool {
-	for _, argument := range args {
-		for _, word := range []string{name, "all", "default", "everything"} {
-			if is(argument, strings.ToUpper(word)) {
-				return true
-			}
+func wanted(name string, words resp.Args) bool {
+	name = strings.ToUpper(name)
+	for i := range words.Len() {
+		if word := words.At(i); is(word, name) || is(word, "ALL") || is(word, "DEFAULT") || is(word, "EVERYTHING") {
+			return true
 		}
 	}
-	return len(args) == 0
+	return words.Len() == 0
 }
 
 func line(w *strings.Builder, name string, value any) {
@@ -82,7 +82,8 @@ func (s *server) infoServer(w *strings.Builder) {
 }
 
 func (s *server) infoClients(w *strings.Builder) {
-	line(w, "connected_clients", s.clients.Load())
+	line(w, "connected_clients", s.connected())
+	line(w, "maxclients", s.maxClients)
 }
 
 // infoMemory tells the allocator's figures. used_memory is what counts against
@@ -101,6 +102,7 @@ func (s *server) infoMemory(w *strings.Builder) {
 	line(w, "maxmemory", s.limit)
 	line(w, "maxmemory_human", humanSize(s.limit))
 	line(w, "maxmemory_policy", evictionPolicy)
+	line(w, "mem_clients_normal", s.buffers.held.Load())
 	line(w, "mem_allocator", "vcpualloc")
 	line(w, "vcpualloc_mode", stats.Mode)
 	line(w, "vcpualloc_reserved", stats.Reserved)
@@ -116,15 +118,17 @@ func (s *server) infoMemory(w *strings.Builder) {
 	line(w, "vcpualloc_released", stats.Released)
 	line(w, "vcpualloc_metadata", stats.Metadata)
 	line(w, "table_index_bytes", s.table.Stats().IndexBytes)
-	var heap runtime.MemStats
-	runtime.ReadMemStats(&heap)
-	line(w, "go_heap_inuse", heap.HeapInuse)
-	line(w, "go_gc_cycles", heap.NumGC)
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(heap) // stops no goroutine, unlike runtime.ReadMemStats
+	line(w, "go_heap_inuse", heap[0].Value.Uint64()+heap[1].Value.Uint64())
+	line(w, "go_gc_cycles", heap[2].Value.Uint64())
 }
 
 func (s *server) infoStats(w *strings.Builder) {
 	stats := s.table.Stats()
 	line(w, "total_connections_received", s.accepted.Load())
+	line(w, "rejected_connections", s.rejected.Load())
+	line(w, "evicted_clients", s.evictedClients.Load())
 	line(w, "total_commands_processed", s.commands.Value())
 	line(w, "expired_keys", stats.Expired)
 	line(w, "evicted_keys", stats.Evicted)

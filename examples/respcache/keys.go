@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/tidwall/redcon"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
 )
@@ -21,25 +21,25 @@ var keyCommands = []command{
 	{"persist", 2, "write fast", oneKey, "generic", "2.2.0", "Takes the end from a key.", (*server).persist},
 }
 
-func (s *server) del(conn redcon.Conn, args [][]byte) {
+func (s *server) del(c *client, args resp.Args) {
 	removed := 0
-	for _, key := range args[1:] {
-		if s.table.Delete(key) {
+	for i := 1; i < args.Len() && !c.ended(); i++ {
+		if s.table.Delete(args.At(i)) {
 			removed++
 		}
 	}
-	conn.WriteInt(removed)
+	c.writeInt(int64(removed))
 }
 
 // exists counts a key as often as it is named.
-func (s *server) exists(conn redcon.Conn, args [][]byte) {
+func (s *server) exists(c *client, args resp.Args) {
 	found := 0
-	for _, key := range args[1:] {
-		if s.table.Exists(key) {
+	for i := 1; i < args.Len() && !c.ended(); i++ {
+		if s.table.Exists(args.At(i)) {
 			found++
 		}
 	}
-	conn.WriteInt(found)
+	c.writeInt(int64(found))
 }
 
 // Replies of TTL and PTTL in place of a time.
@@ -60,21 +60,21 @@ func (s *server) ttlMillis(key []byte) int64 {
 }
 
 // ttl rounds to the nearest second, as Redis does.
-func (s *server) ttl(conn redcon.Conn, args [][]byte) {
-	millis := s.ttlMillis(args[1])
+func (s *server) ttl(c *client, args resp.Args) {
+	millis := s.ttlMillis(args.At(1))
 	if millis > 0 {
 		millis = millis/millisPerSecond + millis%millisPerSecond/(millisPerSecond/2)
 	}
-	conn.WriteInt64(millis)
+	c.writeInt(millis)
 }
 
-func (s *server) pttl(conn redcon.Conn, args [][]byte) {
-	conn.WriteInt64(s.ttlMillis(args[1]))
+func (s *server) pttl(c *client, args resp.Args) {
+	c.writeInt(s.ttlMillis(args.At(1)))
 }
 
-func (s *server) persist(conn redcon.Conn, args [][]byte) {
-	changed := s.table.SetExpiry(args[1], 0, func(before int64) bool { return before != 0 })
-	writeBool(conn, changed)
+func (s *server) persist(c *client, args resp.Args) {
+	changed := s.table.SetExpiry(args.At(1), 0, func(before int64) bool { return before != 0 })
+	c.writeBool(changed)
 }
 
 // expireUnits tells what the number of each command means.
@@ -87,32 +87,33 @@ var expireUnits = map[string]expiryUnit{
 
 // expire serves EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT. Unlike SET's, its
 // times may lie in the past; the key is deleted then.
-func (s *server) expire(conn redcon.Conn, args [][]byte) {
-	name := findCommand(args[0]).name
-	conditions, problem := parseExpireConditions(args[3:])
+func (s *server) expire(c *client, args resp.Args) {
+	name := findCommand(args.At(0)).name
+	conditions, problem := parseExpireConditions(args.From(3))
 	if problem != "" {
-		conn.WriteError(problem)
+		c.writeError(problem)
 		return
 	}
-	n, ok := table.ParseInteger(args[2])
+	n, ok := table.ParseInteger(args.At(2))
 	if !ok {
-		conn.WriteError(errNotInteger)
+		c.writeError(errNotInteger)
 		return
 	}
 	at, problem := absoluteMillis(n, expireUnits[name], time.Now().UnixMilli(), name)
 	if problem != "" {
-		conn.WriteError(problem)
+		c.writeError(problem)
 		return
 	}
-	changed := s.table.SetExpiry(args[1], at, func(before int64) bool { return conditions.allow(before, at) })
-	writeBool(conn, changed)
+	changed := s.table.SetExpiry(args.At(1), at, func(before int64) bool { return conditions.allow(before, at) })
+	c.writeBool(changed)
 }
 
 // expireConditions are the options of EXPIRE.
 type expireConditions struct{ ifNone, ifSome, ifLater, ifEarlier bool }
 
-func parseExpireConditions(options [][]byte) (c expireConditions, problem string) {
-	for _, option := range options {
+func parseExpireConditions(options resp.Args) (c expireConditions, problem string) {
+	for i := range options.Len() {
+		option := options.At(i)
 		switch {
 		case is(option, "NX"):
 			c.ifNone = true
@@ -123,7 +124,7 @@ func parseExpireConditions(options [][]byte) (c expireConditions, problem string
 		case is(option, "LT"):
 			c.ifEarlier = true
 		default:
-			return c, unsupportedText + string(option)
+			return c, unsupportedText + echo(option)
 		}
 	}
 	switch {
@@ -146,12 +147,4 @@ func (c expireConditions) allow(before, after int64) bool {
 		return false
 	}
 	return true
-}
-
-func writeBool(conn redcon.Conn, b bool) {
-	if b {
-		conn.WriteInt(1)
-	} else {
-		conn.WriteInt(0)
-	}
 }

@@ -42,7 +42,7 @@ const pipelineDepth = 16
 // loader writes and reads keys from first to first+keys-1 through one connection
 // and remembers the size that it gave each.
 type loader struct {
-	client      *client
+	client      *peer
 	random      *rand.Rand
 	first, keys uint64
 	sizes       map[uint64]int

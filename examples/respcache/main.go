@@ -5,54 +5,99 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/vcpualloc/vcpualloc/alloc"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
 
 // options are the command line.
 type options struct {
-	address     string
-	port        int
-	limitBytes  int64 // 0 = none
-	samples     int
-	limitOnLine string // -maxmemory as it was written
+	address      string
+	port         int
+	limitBytes   int64 // 0 = none
+	samples      int
+	maxClients   int
+	clientLimit  int64 // bytes
+	clientsLimit int64 // bytes, 0 = none
+	timeout      time.Duration
+	limits       resp.Limits
 }
 
-const maxSamples = 64
+const (
+	maxSamples        = 64
+	defaultMaxClients = 10_000
+	maxMaxClients     = 1 << 20
+	minClientLimit    = 64 << 10
+)
 
-func parseOptions(arguments []string, output io.Writer) (options, error) {
-	var o options
+func parseOptions(arguments []string, output io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("respcache", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.address, "addr", "127.0.0.1", "`address` to listen on; there is no authentication")
 	flags.IntVar(&o.port, "port", 6379, "TCP `port` to listen on, 0 for any that is free")
-	flags.StringVar(&o.limitOnLine, "maxmemory", "0", "memory limit as `size`, such as 64mb or 1gb; 0 for none")
+	limit := flags.String("maxmemory", "0",
+		"memory limit as `size`, such as 64mb or 1gb, of keys, values, index and clients' buffers; 0 for none")
 	flags.IntVar(&o.samples, "maxmemory-samples", table.DefaultSamples, "`keys` that an eviction compares, 1 to 64")
+	flags.IntVar(&o.maxClients, "maxclients", defaultMaxClients, "`clients` at a time; others are refused")
+	clients := flags.String("maxmemory-clients", "50%",
+		"limit of all clients' requests and unread replies as `size`, or as a percentage of -maxmemory; "+
+			"beyond it the client that holds most is closed; 0 for none but -maxmemory")
+	client := flags.String("client-limit", "1gb",
+		"limit of one client's request and unread replies as `size`, at least 64kb; a client that needs more is closed")
+	timeout := flags.String("timeout", "300",
+		"`seconds`, or a duration such as 1m30s, after which an idle client is closed; 0 for never. "+
+			"A request must arrive, and 16 KiB of replies be read, in that time or in 60 s, whichever is shorter")
+	bulk := flags.String("proto-max-bulk-len", "512mb", "longest argument and value as `size`, at most 512mb")
+	flags.IntVar(&o.limits.Elements, "proto-max-multibulk-len", resp.MaxElements, "most `arguments` of a request, at most 1048576")
 	if err := flags.Parse(arguments); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("respcache takes flags only, not %q; see respcache -help", flags.Arg(0))
 	}
-	var err error
-	if o.limitBytes, err = parseSize(o.limitOnLine); err != nil {
+	if o.limitBytes, err = parseSize(*limit); err != nil {
 		return o, fmt.Errorf("-maxmemory: %w", err)
 	}
-	if o.samples < 1 || o.samples > maxSamples {
-		return o, fmt.Errorf("-maxmemory-samples: %d is not between 1 and %d", o.samples, maxSamples)
+	if o.clientLimit, err = parseSize(*client); err != nil {
+		return o, fmt.Errorf("-client-limit: %w", err)
 	}
-	if o.port < 0 || o.port > 65535 {
-		return o, fmt.Errorf("-port: %d is not between 0 and 65535", o.port)
+	if o.clientsLimit, err = parseShare(*clients, o.limitBytes); err != nil {
+		return o, fmt.Errorf("-maxmemory-clients: %w", err)
 	}
+	if o.timeout, err = parseTimeout(*timeout); err != nil {
+		return o, fmt.Errorf("-timeout: %w", err)
+	}
+	bulkBytes, err := parseSize(*bulk)
+	if err != nil {
+		return o, fmt.Errorf("-proto-max-bulk-len: %w", err)
+	}
+	for _, bound := range []struct {
+		name            string
+		value, min, max int64
+	}{
+		{"-port", int64(o.port), 0, 65535},
+		{"-maxmemory-samples", int64(o.samples), 1, maxSamples},
+		{"-maxclients", int64(o.maxClients), 1, maxMaxClients},
+		{"-client-limit", o.clientLimit, minClientLimit, math.MaxInt64},
+		{"-proto-max-bulk-len", bulkBytes, 1, resp.MaxBulkBytes},
+		{"-proto-max-multibulk-len", int64(o.limits.Elements), 1, resp.MaxElements},
+	} {
+		if bound.value < bound.min || bound.value > bound.max {
+			return o, fmt.Errorf("%s: %d is not between %d and %d", bound.name, bound.value, bound.min, bound.max)
+		}
+	}
+	o.limits.BulkBytes = int(bulkBytes)
 	return o, nil
 }
 

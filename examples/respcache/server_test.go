@@ -78,6 +78,7 @@ func startInProcess(t *testing.T, arguments ...string) (address string) {
 type process struct {
 	address, port string
 	command       *exec.Cmd
+	output        *bufio.Reader // of the process, behind the first line
 }
 
 // startProcess starts a server on a free port. The test fails if SIGTERM does
@@ -109,7 +110,7 @@ func startProcess(t *testing.T, arguments ...string) *process {
 		}
 	})
 	address := readAddress(t, output)
-	return &process{address, address[strings.LastIndexByte(address, ':')+1:], command}
+	return &process{address, address[strings.LastIndexByte(address, ':')+1:], command, output}
 }
 
 // residentBytes is the process's VmRSS.
@@ -167,7 +168,21 @@ func TestOptions(t *testing.T) {
 			t.Errorf("parseSize(%q): got %d, %v; want %d", text, got, err, want)
 		}
 	}
+	for text, want := range map[string]int64{"0": 0, "16mb": 16 << 20, "50%": 500, "0%": 0, "100%": 1001, "33%": 330} {
+		if got, err := parseShare(text, 1001); err != nil || got != want {
+			t.Errorf("parseShare(%q, 1001): got %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]time.Duration{"0": 0, "300": 5 * time.Minute, "1m30s": 90 * time.Second, "50ms": 50 * time.Millisecond} {
+		if got, err := parseTimeout(text); err != nil || got != want {
+			t.Errorf("parseTimeout(%q): got %v, %v; want %v", text, got, err, want)
+		}
+	}
 	for _, arguments := range [][]string{
+		{"-timeout", "-1"}, {"-timeout", "soon"}, {"-timeout", "99999999999999999"}, {"-maxclients", "0"},
+		{"-client-limit", "1kb"}, {"-client-limit", "0"}, {"-maxmemory-clients", "101%"}, {"-maxmemory-clients", "-1"},
+		{"-maxmemory-clients", "%"}, {"-proto-max-bulk-len", "513mb"}, {"-proto-max-bulk-len", "0"},
+		{"-proto-max-multibulk-len", "0"}, {"-proto-max-multibulk-len", "1048577"},
 		{"-maxmemory", "lots"}, {"-maxmemory", "-1"}, {"-maxmemory", "1bm"}, {"-maxmemory", ""},
 		{"-maxmemory", "9999999999gb"}, {"-maxmemory-samples", "0"}, {"-port", "65536"}, {"extra"}, {"-unknown"},
 		{"-maxmemory", "1kb", "-port", "0"}, {"-addr", "256.0.0.1", "-port", "0"},

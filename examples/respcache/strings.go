@@ -1,10 +1,11 @@
 package main
 
 import (
+	"errors"
 	"math"
 	"time"
 
-	"github.com/tidwall/redcon"
+	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 
 	"github.com/vcpualloc/vcpualloc/examples/respcache/table"
 )
@@ -26,25 +27,21 @@ var stringCommands = []command{
 	{"strlen", 2, "readonly fast", oneKey, "string", "2.2.0", "The length of a value in bytes.", (*server).strlen},
 }
 
-func (s *server) get(conn redcon.Conn, args [][]byte) {
-	if !s.table.Get(args[1], conn.WriteBulk) {
-		conn.WriteNull()
+func (s *server) get(c *client, args resp.Args) {
+	c.writeValue(args.At(1))
+}
+
+func (s *server) mget(c *client, args resp.Args) {
+	c.writeArray(args.Len() - 1)
+	for i := 1; i < args.Len() && !c.ended(); i++ {
+		c.writeValue(args.At(i))
 	}
 }
 
-func (s *server) mget(conn redcon.Conn, args [][]byte) {
-	conn.WriteArray(len(args) - 1)
-	for _, key := range args[1:] {
-		if !s.table.Get(key, conn.WriteBulk) {
-			conn.WriteNull()
-		}
-	}
-}
-
-func (s *server) strlen(conn redcon.Conn, args [][]byte) {
+func (s *server) strlen(c *client, args resp.Args) {
 	length := 0
-	s.table.Get(args[1], func(value []byte) { length = len(value) })
-	conn.WriteInt(length)
+	s.table.Get(args.At(1), func(value []byte) { length = len(value) })
+	c.writeInt(int64(length))
 }
 
 // setRequest is what the options of SET ask for.
@@ -53,51 +50,69 @@ type setRequest struct {
 	wantsPrevious bool
 }
 
-func (s *server) set(conn redcon.Conn, args [][]byte) {
+func (s *server) set(c *client, args resp.Args) {
 	request, problem := parseSet(args)
 	if problem != "" {
-		conn.WriteError(problem)
+		c.writeError(problem)
 		return
 	}
 	if request.wantsPrevious {
-		s.setAndGet(conn, args[1], args[2], request.SetOptions)
+		s.setAndGet(c, args.At(1), args.At(2), request.SetOptions)
 		return
 	}
-	stored, err := s.table.Set(args[1], args[2], request.SetOptions)
+	stored, err := s.table.Set(args.At(1), args.At(2), request.SetOptions)
 	switch {
 	case err != nil:
-		writeTableError(conn, err)
+		writeTableError(c, err)
 	case stored:
-		conn.WriteString("OK")
+		c.writeString("OK")
 	default:
-		conn.WriteNull()
+		c.writeNull()
 	}
 }
 
 // setAndGet sets and replies with the value before, whether or not the
 // condition let the new one in.
-func (s *server) setAndGet(conn redcon.Conn, key, value []byte, o table.SetOptions) {
-	existed := false
+//
+// The value before is copied under a shard's lock, so the space is made before.
+// A client whose reply grows too long in between is closed: the value is set, and
+// nothing else could tell it so.
+func (s *server) setAndGet(c *client, key, value []byte, o table.SetOptions) {
+	length := 0
+	s.table.TryGet(key, func(previous []byte) bool {
+		length = len(previous)
+		return false
+	})
+	if !c.makeSpaceFor(length) {
+		return
+	}
+	existed, fits := false, true
 	o.Previous = func(previous []byte) {
 		existed = true
-		conn.WriteBulk(previous)
+		if fits = resp.BulkBytes(len(previous)) <= cap(c.replies.block)-len(c.replies.block); fits {
+			c.replies.block = resp.AppendBulk(c.replies.block, previous)
+		}
 	}
 	_, err := s.table.Set(key, value, o)
 	switch {
 	case err != nil:
-		writeTableError(conn, err)
+		writeTableError(c, err)
+	case !fits:
+		c.replies.fail(errReplyGrew)
 	case !existed:
-		conn.WriteNull()
+		c.writeNull()
 	}
 }
 
+var errReplyGrew = errors.New("the value before grew while its reply was prepared")
+
 // parseSet reads the options of SET: a condition, GET, and one way to give an
 // expiry time.
-func parseSet(args [][]byte) (r setRequest, problem string) {
+func parseSet(args resp.Args) (r setRequest, problem string) {
 	var unit expiryUnit
 	var expiry []byte
-	for i := 3; i < len(args); i++ {
-		option := args[i]
+	for i := 3; i < args.Len(); i++ {
+		option := args.At(i)
 		setsExpiry := unit != unitNone || r.KeepExpiry
 		switch {
 		case is(option, "NX") && r.Condition != table.IfPresent:
@@ -108,8 +123,8 @@ func parseSet(args [][]byte) (r setRequest, problem string) {
 			r.wantsPrevious = true
 		case is(option, "KEEPTTL") && unit == unitNone:
 			r.KeepExpiry = true
-		case unitOf(option) != unitNone && !setsExpiry && i+1 < len(args):
-			unit, expiry = unitOf(option), args[i+1]
+		case unitOf(option) != unitNone && !setsExpiry && i+1 < args.Len():
+			unit, expiry = unitOf(option), args.At(i+1)
 			i++
 		default:
 			return r, errSyntax
@@ -179,98 +194,98 @@ func absoluteMillis(n int64, unit expiryUnit, nowMillis int64, name string) (uni
 	return max(n, earliestUnixTime), ""
 }
 
-func (s *server) setNX(conn redcon.Conn, args [][]byte) {
-	stored, err := s.table.Set(args[1], args[2], table.SetOptions{Condition: table.IfAbsent})
+func (s *server) setNX(c *client, args resp.Args) {
+	stored, err := s.table.Set(args.At(1), args.At(2), table.SetOptions{Condition: table.IfAbsent})
 	switch {
 	case err != nil:
-		writeTableError(conn, err)
+		writeTableError(c, err)
 	case stored:
-		conn.WriteInt(1)
+		c.writeInt(1)
 	default:
-		conn.WriteInt(0)
+		c.writeInt(0)
 	}
 }
 
 // setEX serves SETEX and PSETEX.
-func (s *server) setEX(conn redcon.Conn, args [][]byte) {
+func (s *server) setEX(c *client, args resp.Args) {
 	unit, name := unitSeconds, "setex"
-	if is(args[0], "PSETEX") {
+	if is(args.At(0), "PSETEX") {
 		unit, name = unitMillis, "psetex"
 	}
-	expiry, problem := parseExpiry(args[2], unit, time.Now().UnixMilli(), name)
+	expiry, problem := parseExpiry(args.At(2), unit, time.Now().UnixMilli(), name)
 	if problem != "" {
-		conn.WriteError(problem)
+		c.writeError(problem)
 		return
 	}
-	s.store(conn, args[1], args[3], table.SetOptions{ExpiryMillis: expiry})
+	s.store(c, args.At(1), args.At(3), table.SetOptions{ExpiryMillis: expiry})
 }
 
 // store sets unconditionally and replies with OK or the error.
-func (s *server) store(conn redcon.Conn, key, value []byte, o table.SetOptions) {
+func (s *server) store(c *client, key, value []byte, o table.SetOptions) {
 	if _, err := s.table.Set(key, value, o); err != nil {
-		writeTableError(conn, err)
+		writeTableError(c, err)
 		return
 	}
-	conn.WriteString("OK")
+	c.writeString("OK")
 }
 
-func (s *server) getSet(conn redcon.Conn, args [][]byte) {
-	s.setAndGet(conn, args[1], args[2], table.SetOptions{})
+func (s *server) getSet(c *client, args resp.Args) {
+	s.setAndGet(c, args.At(1), args.At(2), table.SetOptions{})
 }
 
 // mset stores pair after pair: if memory runs out, the pairs before stay.
-func (s *server) mset(conn redcon.Conn, args [][]byte) {
-	if len(args)%2 == 0 {
-		conn.WriteError(wrongArity("mset"))
+func (s *server) mset(c *client, args resp.Args) {
+	if args.Len()%2 == 0 {
+		c.writeError(wrongArity("mset"))
 		return
 	}
-	for i := 1; i < len(args); i += 2 {
-		if _, err := s.table.Set(args[i], args[i+1], table.SetOptions{}); err != nil {
-			writeTableError(conn, err)
+	for i := 1; i < args.Len() && !c.ended(); i += 2 {
+		if _, err := s.table.Set(args.At(i), args.At(i+1), table.SetOptions{}); err != nil {
+			writeTableError(c, err)
 			return
 		}
 	}
-	conn.WriteString("OK")
+	c.writeString("OK")
 }
 
-func (s *server) incr(conn redcon.Conn, args [][]byte) { s.add(conn, args[1], 1) }
-func (s *server) decr(conn redcon.Conn, args [][]byte) { s.add(conn, args[1], -1) }
+func (s *server) incr(c *client, args resp.Args) { s.add(c, args.At(1), 1) }
+func (s *server) decr(c *client, args resp.Args) { s.add(c, args.At(1), -1) }
 
-func (s *server) incrBy(conn redcon.Conn, args [][]byte) {
-	delta, ok := table.ParseInteger(args[2])
+func (s *server) incrBy(c *client, args resp.Args) {
+	delta, ok := table.ParseInteger(args.At(2))
 	if !ok {
-		conn.WriteError(errNotInteger)
+		c.writeError(errNotInteger)
 		return
 	}
-	s.add(conn, args[1], delta)
+	s.add(c, args.At(1), delta)
 }
 
-func (s *server) decrBy(conn redcon.Conn, args [][]byte) {
-	delta, ok := table.ParseInteger(args[2])
+func (s *server) decrBy(c *client, args resp.Args) {
+	delta, ok := table.ParseInteger(args.At(2))
 	switch {
 	case !ok:
-		conn.WriteError(errNotInteger)
+		c.writeError(errNotInteger)
 	case delta == math.MinInt64: // has no negative
-		conn.WriteError(errDecrement)
+		c.writeError(errDecrement)
 	default:
-		s.add(conn, args[1], -delta)
+		s.add(c, args.At(1), -delta)
 	}
 }
 
-func (s *server) add(conn redcon.Conn, key []byte, delta int64) {
+func (s *server) add(c *client, key []byte, delta int64) {
 	sum, err := s.table.Increment(key, delta)
 	if err != nil {
-		writeTableError(conn, err)
+		writeTableError(c, err)
 		return
 	}
-	conn.WriteInt64(sum)
+	c.writeInt(sum)
 }
 
-func (s *server) append(conn redcon.Conn, args [][]byte) {
-	length, err := s.table.Append(args[1], args[2])
+func (s *server) append(c *client, args resp.Args) {
+	length, err := s.table.Append(args.At(1), args.At(2))
 	if err != nil {
-		writeTableError(conn, err)
+		writeTableError(c, err)
 		return
 	}
-	conn.WriteInt(length)
+	c.writeInt(int64(length))
 }
