@@ -68,9 +68,15 @@ func clearBlock(p unsafe.Pointer, size int) {
 }
 
 // FreeBatch frees every slice of bs, as Free does. Up to 64 small blocks of the
-// same size, one behind the other, are given back as one section; a double free
-// among them is seen if they are neighbours.
+// same size, one behind the other, are given back as one section.
+//
+// If two slices of bs start at the same block, FreeBatch panics with *MisuseError and
+// frees none of them; with any other misuse it panics when it comes to it: what is
+// before that slice in bs is freed, what is behind it is not. Where it finds that an
+// earlier call has freed a block twice, the slice that the message names as being freed
+// is the last one that was.
 func (a *Allocator) FreeBatch(bs [][]byte) {
+	a.refuseDuplicates(bs)
 	var objects [batchMax]unsafe.Pointer
 	for len(bs) > 0 {
 		// Free looks at the newest object of the magazine, a batch does not.
@@ -78,8 +84,7 @@ func (a *Allocator) FreeBatch(bs [][]byte) {
 		a.Free(first)
 		bs = bs[1:]
 		class := arena.ClassOf(cap(first))
-		count := a.heap.Blocks.Gather(class, bs, objects[:])
-		if count > 0 && unsafe.SliceData(bs[0]) != unsafe.SliceData(first) {
+		if count := a.heap.Blocks.Gather(class, bs, objects[:]); count > 0 {
 			bs = bs[a.heap.Magazines.PushBatch(int(class), objects[:count]):]
 		}
 	}

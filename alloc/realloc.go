@@ -37,6 +37,8 @@ func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, er
 		case !isEmpty(b):
 			panic(a.misuse(op, p))
 		}
+	} else if cap(b) > usable {
+		panic(a.stale(op, b))
 	}
 	if n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable) {
 		return inPlace(b, n, usable, zeroed), nil

@@ -115,6 +115,9 @@ func (s Stats) String() string {
 	if s.HugePagesReason != "" || s.HugeBroken+s.HugeCollapsed > 0 {
 		fmt.Fprintf(&text, "huge pages: %s, %d collapsed, %d broken %s\n", s.HugePages, s.HugeCollapsed, s.HugeBroken, s.HugePagesReason)
 	}
+	if s.DoubleFrees > 0 {
+		fmt.Fprintf(&text, "double frees: %d blocks were free already when they came back to their spans\n", s.DoubleFrees)
+	}
 	s.writeNodes(&text)
 	return text.String()
 }

@@ -35,7 +35,7 @@ func golden(t *testing.T, file, got string) {
 func someStats() Stats {
 	s := Stats{Name: "server/tenant"}
 	for i, figure := range []*int64{&s.Reserved, &s.Limit, &s.Charged, &s.Backed, &s.Live, &s.RoundingMost, &s.CachedVCPU, &s.CachedTransfer,
-		&s.CachedCentral, &s.Tails, &s.PageHeapFree, &s.Gone, &s.GoneCharged, &s.Retained, &s.Released, &s.Metadata, &s.LargeBlocks, &s.NodeMoves, &s.HugeBroken, &s.HugeCollapsed, &s.Arenas} {
+		&s.CachedCentral, &s.Tails, &s.PageHeapFree, &s.Gone, &s.GoneCharged, &s.Retained, &s.Released, &s.Metadata, &s.LargeBlocks, &s.NodeMoves, &s.HugeBroken, &s.HugeCollapsed, &s.Arenas, &s.DoubleFrees} {
 		*figure = int64(i+1) << 20
 	}
 	for class := range s.Classes[1:] {

@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"cmp"
 	"math/bits"
 	"sync"
 	"unsafe"
@@ -171,8 +172,9 @@ func (h *Heap) giveObjectsOf(n *node, class uint8, objects []unsafe.Pointer) (tw
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, object := range objects {
-		if !h.giveTo(c, class, object) && twice == nil {
-			twice = object
+		if !h.giveTo(c, class, object) {
+			h.doubleFrees.Add(1)
+			twice = cmp.Or(twice, object)
 		}
 	}
 	return twice

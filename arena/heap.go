@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
@@ -31,6 +32,7 @@ type Heap struct {
 	nodes         []*node // at least one
 	part          uint32  // pages of each but the last
 	large         largeStats
+	doubleFrees   atomic.Int64 // objects that came back to spans and were free there
 	capacity      capacity
 	upkeep        upkeep
 	draining      sync.Mutex // reclaim, one at a time

@@ -2,6 +2,7 @@ package arena
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
@@ -73,9 +74,10 @@ func (h *Heap) giveBack(class uint8, objects []unsafe.Pointer) (twice unsafe.Poi
 }
 
 // Free puts an object, of which ClassAt returned the class, into this vCPU's
-// magazine, and makes room there if it must. twice is an object that turned out
-// to have been freed before, or nil; it need not be this one.
-func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
+// magazine, and makes room there if it must. duplicate is an object that turned out
+// to have been freed before, or nil. If it is this one, it was not freed again; if it
+// is another one, this one was freed.
+func (h *Heap) Free(class uint8, object unsafe.Pointer) (duplicate unsafe.Pointer) {
 	switch h.Magazines.Push(int(class), object) {
 	case rseqcs.Pushed:
 		return nil
@@ -87,7 +89,11 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 	size := int(classes[class].batch)
 	if !h.grow(class, size) {
 		n := h.Magazines.PopBatch(int(class), array[:size])
-		twice = h.giveBack(class, array[:n])
+		again := slices.Contains(array[:n], object)
+		duplicate = h.giveBack(class, array[:n])
+		if again {
+			return object
+		}
 	}
 	// The object goes on top, where a second Free of it is seen.
 	switch h.Magazines.Push(int(class), object) {
@@ -95,11 +101,11 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (twice unsafe.Pointer) {
 		return object
 	case rseqcs.Full:
 		array[0] = object
-		if also := h.giveBack(class, array[:1]); also != nil {
-			return also
+		if h.giveBack(class, array[:1]) != nil {
+			return object
 		}
 	}
-	return twice
+	return duplicate
 }
 
 // AllocLarge returns a block of whole pages for n bytes, n > 0, whose address
@@ -134,8 +140,7 @@ func (h *Heap) allocLarge(n, align int, alloc func(p *pageHeap, pages uint32) (u
 	}
 	h.spans.at(page).state = spanLarge
 	h.pageMap.setLarge(page)
-	h.large.blocks.Add(1)
-	h.large.bytes.Add(int64(pages) << pageShift)
+	h.large.count(0, uint32(pages))
 	if h.huge == HugeCollapse {
 		h.upkeep.begin(h)
 	}
@@ -168,7 +173,7 @@ func (h *Heap) ExtendLarge(address unsafe.Pointer, n int) (dirty, ok bool) {
 	}
 	more := uint32(PagesFor(n)) - h.spans.at(page).pages
 	if dirty, ok = h.nodeOf(page).pages.extend(page, more); ok {
-		h.large.bytes.Add(int64(more) << pageShift)
+		h.large.count(h.spans.at(page).pages-more, h.spans.at(page).pages)
 	}
 	return dirty, ok
 }
@@ -179,7 +184,7 @@ func (h *Heap) ShrinkLarge(address unsafe.Pointer, n int) {
 	page := uint32(h.offsetOf(address) >> pageShift)
 	pages := h.spans.at(page).pages
 	if keep := uint32(PagesFor(n)); keep < pages {
-		h.large.bytes.Add(-int64(pages-keep) << pageShift)
+		h.large.count(pages, keep)
 		n := h.nodeOf(page)
 		n.pages.shrink(page, keep)
 		h.giveExcess(n)
@@ -201,8 +206,7 @@ func (h *Heap) FreeLarge(address unsafe.Pointer) bool {
 		return false
 	}
 	s := h.spans.at(page)
-	h.large.blocks.Add(-1)
-	h.large.bytes.Add(-int64(s.pages) << pageShift)
+	h.large.count(s.pages, 0)
 	s.state = spanNone
 	n := h.nodeOf(page)
 	n.pages.release(page)

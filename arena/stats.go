@@ -8,8 +8,24 @@ import (
 	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
-// largeStats counts the large blocks in use.
-type largeStats struct{ blocks, bytes atomic.Int64 }
+// largeStats counts the blocks of whole pages in use: above is those of more than
+// MaxSmall bytes.
+type largeStats struct{ blocks, bytes, above atomic.Int64 }
+
+// count counts a block that had so many pages, and has so many now; 0 for none.
+func (l *largeStats) count(before, now uint32) {
+	const mostSmall = MaxSmall >> pageShift
+	l.blocks.Add(one(now > 0) - one(before > 0))
+	l.bytes.Add((int64(now) - int64(before)) << pageShift)
+	l.above.Add(one(now > mostSmall) - one(before > mostSmall))
+}
+
+func one(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
+}
 
 // ClassStats counts one class. Size is in bytes, all else in objects and spans.
 type ClassStats struct {
@@ -102,8 +118,14 @@ type Stats struct {
 	// while others were in use. HugeCollapsed is how many were made of OS pages.
 	HugeBroken    int64 `json:"/huge-pages/broken:events"`
 	HugeCollapsed int64 `json:"/huge-pages/collapsed:events"`
-	// LargeBlocks is the number of blocks above MaxSmall.
+	// LargeBlocks is the number of blocks whose usable size is above MaxSmall. Smaller
+	// blocks of whole pages, as AllocAligned and Realloc make them, are in no count but
+	// Live.
 	LargeBlocks int64 `json:"/blocks/large:blocks"`
+	// DoubleFrees is how many blocks were found to have been freed twice when they came
+	// back to their spans, from the start: what Free could not tell at the time, and a
+	// later call or the background goroutine has found.
+	DoubleFrees int64 `json:"/misuse/double-frees:events"`
 	// Nodes is what there is of each NUMA node: one for all where memory is not kept
 	// apart by nodes.
 	Nodes NodeList `json:"/nodes"`
@@ -117,8 +139,9 @@ type Stats struct {
 func (h *Heap) Stats() *Stats {
 	h.draining.Lock()
 	defer h.draining.Unlock()
-	s := &Stats{LargeBlocks: h.large.blocks.Load(), Live: h.large.bytes.Load(), Placement: h.placement, PlacementReason: h.placementReason}
-	s.RoundingMost = s.LargeBlocks * (1<<pageShift - 1)
+	s := &Stats{LargeBlocks: h.large.above.Load(), Live: h.large.bytes.Load(), Placement: h.placement, PlacementReason: h.placementReason}
+	s.DoubleFrees = h.doubleFrees.Load()
+	s.RoundingMost = h.large.blocks.Load() * (1<<pageShift - 1)
 	for class := 1; class < classCount; class++ {
 		h.classStats(class, &s.Classes[class])
 		c, size := &s.Classes[class], int64(classes[class].size)
