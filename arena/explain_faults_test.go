@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -133,4 +134,40 @@ func TestNoFileIsReadUnderALock(t *testing.T) {
 			t.Errorf("no %s was seen", call)
 		}
 	}
+}
+
+// TestFaultsAreExplainedRarely: of errors that come one after the other a heap explains one
+// in a while, and one goroutine's at a time.
+func TestFaultsAreExplainedRarely(t *testing.T) {
+	explained := 0
+	fault.Set(func(call string) error {
+		if call == osmem.ExplainCall {
+			explained++
+		}
+		return nil
+	})
+	defer fault.Set(nil)
+	var h Heap
+	explain := func(want int, why string) {
+		t.Helper()
+		before := explained
+		h.Explain(noMemory{&osmem.CallError{Call: "mprotect", Size: 1, Err: unix.ENOMEM}})
+		if explained-before != want {
+			t.Errorf("%s: %d explanations, want %d", why, explained-before, want)
+		}
+	}
+	explain(1, "the first")
+	if !h.explanations.next.After(time.Now().Add(-time.Minute)) {
+		t.Errorf("the next one may be at %v", h.explanations.next)
+	}
+	h.explanations.next = time.Now().Add(time.Hour)
+	explain(0, "right after one")
+	h.explanations.next = time.Now().Add(-time.Hour)
+	explain(1, "long after one")
+	h.explanations.next = time.Time{}
+	h.explanations.mu.Lock()
+	explain(0, "while another goroutine explains")
+	h.explanations.mu.Unlock()
+	h.Explain(&LimitError{})
+	explain(1, "behind an error of a limit")
 }

@@ -1,6 +1,7 @@
 package rseqcs
 
 import (
+	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -28,12 +29,29 @@ var assigned = operations{
 }
 
 // header is the header of one class in one slab. current is the commit word;
-// only the slab's vCPU or P writes it. end is written by anyone, always to a
-// place inside the class's slots. Others read both atomically.
+// only the slab's vCPU or P writes it. end is written by any thread, always to a
+// place inside the class's slots. Both are zero until set, and again when Shut
+// releases the memory. A thread that does not own the slab reads both with load, or
+// one of them atomically; the owner stores current without an atomic instruction,
+// since a word is never torn and its readers need no order.
 //
 //	slots in use = (current - begin of the class) / slotSize
 type header struct {
 	current, end uint32
+}
+
+// word is the header as one 64-bit word: its address is a multiple of 8.
+func (h *header) word() *uint64 { return (*uint64)(unsafe.Pointer(h)) }
+
+// load returns both halves as they were at one moment.
+func (h *header) load() header {
+	word := atomic.LoadUint64(h.word())
+	return *(*header)(unsafe.Pointer(&word))
+}
+
+// set stores both halves at once, and is a release.
+func (h *header) set(to header) {
+	atomic.StoreUint64(h.word(), *(*uint64)(unsafe.Pointer(&to)))
 }
 
 // pinnedSlab pins the goroutine and returns its P's slab, or nil for a P that
@@ -92,7 +110,7 @@ func pushAssigned(base unsafe.Pointer, class uintptr, object, carried unsafe.Poi
 		current := h.current
 		switch {
 		case current == 0:
-		case current >= h.end:
+		case current >= atomic.LoadUint32(&h.end):
 			outcome = full
 		case *newest(slab, current) == object:
 			outcome = duplicate
@@ -128,7 +146,7 @@ func pushBatchAssigned(base unsafe.Pointer, class uintptr, from unsafe.Pointer, 
 	n := uintptr(unserved)
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
-		if current, end := h.current, h.end; current != 0 {
+		if current, end := h.current, atomic.LoadUint32(&h.end); current != 0 {
 			for n = 0; n < count && current < end; n++ {
 				*slotAt(slab, current) = *element(from, n)
 				current += slotSize
@@ -145,8 +163,7 @@ func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, val
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
 		if h.current == 0 {
-			h.end = uint32(value >> 32)
-			h.current = uint32(value)
+			h.set(header{current: uint32(value), end: uint32(value >> 32)})
 			result = stored
 		}
 	}
@@ -154,14 +171,20 @@ func setHeaderAssigned(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, val
 	return result
 }
 
-// The cells are Go memory, which Value reads while this writes; a torn or late
-// reading is what Value promises, so the race detector need not know.
+// addAssigned stores without an atomic instruction where a word holds the sum: the
+// P's goroutine alone writes the cell, and Value, which reads it at the same time,
+// may find it late. A word is never torn. The cells are Go memory, so the race
+// detector must not look.
 //
 //go:norace
 func addAssigned(cells unsafe.Pointer, delta int64) uintptr {
 	result := uintptr(kept)
 	if p := procpin.Pin(); p < int(*rowCount(cells)) {
-		*(*int64)(unsafe.Add(cells, p<<cellShift)) += delta
+		if sum := (*int64)(unsafe.Add(cells, p<<cellShift)); bits.UintSize == 64 {
+			*sum += delta
+		} else {
+			atomic.AddInt64(sum, delta)
+		}
 		result = stored
 	}
 	procpin.Unpin()

@@ -33,7 +33,7 @@ type Blocks struct {
 	slabs   unsafe.Pointer // of the magazines: the row that run works on
 	classes *ClassTable
 	origin  unsafe.Pointer // first address of the range that blocks lie in
-	size    uintptr        // of the range in bytes
+	size    uintptr        // of the range in bytes; atomic, see RefuseFree
 	pageMap unsafe.Pointer // *PageEntry: one for each page of the range
 
 	slowAlloc, slowAllocZeroed allocFunc
@@ -141,7 +141,7 @@ func (b *Blocks) Open(stack *Stack, classes *ClassTable, origin unsafe.Pointer, 
 // OpenBeside makes b serve blocks of the range of another Blocks, out of magazines
 // of its own.
 func (b *Blocks) OpenBeside(other *Blocks, stack *Stack, slow Slow) {
-	b.Open(stack, other.classes, other.origin, other.size, other.PageAt(0), slow)
+	b.Open(stack, other.classes, other.origin, atomic.LoadUintptr(&other.size), other.PageAt(0), slow)
 }
 
 // RefuseFree leads all later calls of Free to Slow. It may run at any time, and a
@@ -151,14 +151,14 @@ func (b *Blocks) RefuseFree() { atomic.StoreUintptr(&b.size, 0) }
 // Close leads all later calls to Slow. No other method may run meanwhile.
 func (b *Blocks) Close() {
 	b.Alloc, b.AllocZeroed, b.Free = b.slowAlloc, b.slowAllocZeroed, b.slowFree
-	b.size = 0
+	b.RefuseFree()
 }
 
 // ClassAt returns the class of the object that starts at address, or 0 where no
 // object can start.
 func (b *Blocks) ClassAt(address unsafe.Pointer) uint8 {
 	offset := b.OffsetOf(address)
-	if offset >= b.size {
+	if offset >= atomic.LoadUintptr(&b.size) {
 		return 0
 	}
 	e := *b.PageAt(offset >> PageShift)
@@ -173,7 +173,7 @@ func (b *Blocks) ClassAt(address unsafe.Pointer) uint8 {
 // docs/decisions/class-guess.md.
 func (b *Blocks) Starts(class uint8, address unsafe.Pointer) bool {
 	offset := b.OffsetOf(address)
-	return offset < b.size && b.classes.starts(offset, *b.PageAt(offset >> PageShift), class)
+	return offset < atomic.LoadUintptr(&b.size) && b.classes.starts(offset, *b.PageAt(offset >> PageShift), class)
 }
 
 // Gather puts the addresses of the leading blocks of a list into an array, as long
@@ -181,11 +181,11 @@ func (b *Blocks) Starts(class uint8, address unsafe.Pointer) bool {
 // the one before it once more, and returns how many there are.
 func (b *Blocks) Gather(class uint8, blocks [][]byte, into []unsafe.Pointer) (count int) {
 	size, factor, bound := int(b.classes.Sizes[class]), b.classes.Factors[class], b.classes.Bounds[class]
-	last := unsafe.Pointer(nil)
+	last, end := unsafe.Pointer(nil), atomic.LoadUintptr(&b.size)
 	for i := range min(len(blocks), len(into)) {
 		p := unsafe.Pointer(unsafe.SliceData(blocks[i]))
 		offset := b.OffsetOf(p)
-		if cap(blocks[i]) != size || offset >= b.size || p == last {
+		if cap(blocks[i]) != size || offset >= end || p == last {
 			return i
 		}
 		// As starts does it, with what is the same for all outside of the loop.

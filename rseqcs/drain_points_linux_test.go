@@ -20,16 +20,16 @@ import (
 func TestDrainAtEveryPoint(t *testing.T) {
 	needSections(t)
 	g := newGame(t)
-	defer func() { kernelFence = rseq.Fence }()
+	defer func() { kernelFence = rseq.FenceOnce }()
 	g.turns = spinsFor(10 * time.Millisecond) // on the slabs of the Ps the world stops behind the section
-	for _, row := range []string{"vCPUs", "vCPUs", "vCPUs without a fence", "Ps"} {
+	for _, row := range []string{"vCPUs", "vCPUs", "vCPUs without a fence", "vCPUs with an abort lost", "Ps"} {
 		g.home, g.far = g.far, g.home // so that each id is among them, 0 too
-		kernelFence = rseq.Fence
-		if row == "vCPUs without a fence" {
+		kernelFence = rseq.FenceOnce
+		switch row {
+		case "vCPUs without a fence":
 			kernelFence = func() error { return errNoFence }
-		}
-		if row == "Ps" {
-			fallbacks.Add(1) // as the thread that works there would have
+		case "vCPUs with an abort lost":
+			kernelFence = losesFirst(kernelFence)
 		}
 		for _, s := range sectionsOf(t, runtime.GOARCH) {
 			g.section, g.play = plays[s.name].section, plays[s.name]
@@ -55,6 +55,17 @@ func TestDrainAtEveryPoint(t *testing.T) {
 	}
 }
 
+// losesFirst is a kernel that loses the aborts of the first of each two calls.
+func losesFirst(call func() error) func() error {
+	first := false
+	return func() error {
+		if first = !first; first {
+			return nil
+		}
+		return call()
+	}
+}
+
 // taking is how objects are taken away from under the player.
 type taking struct {
 	name string
@@ -69,6 +80,7 @@ func (g *game) drain(take taking) {
 	defer g.stack.Close()
 	if take.onPs {
 		g.o, g.base = &pinned, g.stack.ps
+		atomic.AddInt32(&g.stack.onPs, 1) // as enter does
 	}
 	var places places
 	places.addAll(g.stack)
@@ -105,6 +117,7 @@ func (g *game) drain(take taking) {
 		runtime.Gosched()
 	}
 	g.play.operate(g)
+	g.stack.leave(g.o)
 	g.over.Store(true)
 	<-done
 	places.add(g.kept)

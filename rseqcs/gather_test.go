@@ -1,6 +1,7 @@
 package rseqcs
 
 import (
+	"runtime"
 	"testing"
 	"unsafe"
 )
@@ -61,5 +62,48 @@ func TestGather(t *testing.T) {
 				t.Errorf("%s: another address for block %d", name, i)
 			}
 		}
+	}
+}
+
+// TestRefuseFreeWhileOthersLook refuses frees while another goroutine asks what lies
+// at an address: it is told that an object starts there, or that nothing does. The
+// race detector sees a plain read or write of the range's size.
+func TestRefuseFreeWhileOthersLook(t *testing.T) {
+	const size, class = 8, 1
+	stack, err := NewStack("refusing", make([]Capacity, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	object := new([size]byte)
+	pages := []PageEntry{EntryOf(class, 0)}
+	var b Blocks
+	b.Open(stack, newClassTable([]int{size}), unsafe.Pointer(object), size, &pages[0], Slow{})
+	look := func() (found int) {
+		if b.ClassAt(unsafe.Pointer(object)) == class {
+			found++
+		}
+		if b.Starts(class, unsafe.Pointer(object)) {
+			found++
+		}
+		var into [1]unsafe.Pointer
+		return found + b.Gather(class, [][]byte{object[:]}, into[:])
+	}
+	if found := look(); found != 3 {
+		t.Fatalf("%d of 3 methods find the object", found)
+	}
+	begun, done := make(chan bool), make(chan bool)
+	go func() {
+		defer close(done)
+		close(begun)
+		for look() > 0 {
+			runtime.Gosched()
+		}
+	}()
+	<-begun
+	b.RefuseFree()
+	<-done
+	if found := look(); found != 0 {
+		t.Errorf("%d of 3 methods find the object after RefuseFree", found)
 	}
 }

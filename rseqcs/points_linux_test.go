@@ -249,7 +249,7 @@ func (g *game) interrupt() (times uint32) {
 			one.Set([interruptions]int{g.far, g.home}[times])
 			err = unix.SchedSetaffinity(g.thread, &one)
 		case byFence:
-			err = rseq.Fence()
+			err = rseq.FenceOnce()
 		}
 		if err != nil {
 			g.t.Error(err)

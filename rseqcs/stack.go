@@ -27,6 +27,10 @@ type Stack struct {
 	pSlabs    int
 	classes   []classSlots
 	memory    osmem.Range
+
+	// onPs is how many operations of threads that cannot run sections are under way
+	// on the slabs of the Ps, where the vCPUs have slabs too (Stack.stop). Atomic.
+	onPs int32
 }
 
 // classSlots is where the slots of a class lie in every slab, in bytes.
@@ -122,8 +126,9 @@ func (s *Stack) Pop(class int) unsafe.Pointer {
 	_ = s.classes[class]
 	object, _, _ := run.pop(s.base, uintptr(class), 0)
 	if object == nil && isUnprepared() {
-		o, base := s.here()
+		o, base := s.enter()
 		object, _, _ = o.pop(base, uintptr(class), 0)
+		s.leave(o)
 	}
 	if race.Enabled && object != nil {
 		race.Take(object)
@@ -150,9 +155,11 @@ func (s *Stack) Push(class int, object unsafe.Pointer) Outcome {
 // not matter: another thread may have done it meanwhile.
 func (s *Stack) pushSlow(class int, object unsafe.Pointer) uintptr {
 	for range pushTries {
-		o, base := s.here()
+		o, base := s.enter()
 		s.setUp(o, base, class)
-		if result, _, _, _ := o.push(base, uintptr(class), object, nil); result != unserved {
+		result, _, _, _ := o.push(base, uintptr(class), object, nil)
+		s.leave(o)
+		if result != unserved {
 			return result
 		}
 	}
@@ -165,8 +172,9 @@ func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 	_ = s.classes[class]
 	n := popInto(&run, s.base, class, into)
 	if n == 0 && len(into) > 0 && isUnprepared() {
-		o, base := s.here()
+		o, base := s.enter()
 		n = popInto(o, base, class, into)
+		s.leave(o)
 	}
 	takeAll(into[:n])
 	return n
@@ -192,9 +200,11 @@ func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 // pushBatchSlow prepares the thread and the class, as pushSlow does.
 func (s *Stack) pushBatchSlow(class int, objects []unsafe.Pointer) uintptr {
 	for range pushTries {
-		o, base := s.here()
+		o, base := s.enter()
 		s.setUp(o, base, class)
-		if n := pushFrom(o, base, class, objects); n != unserved {
+		n := pushFrom(o, base, class, objects)
+		s.leave(o)
+		if n != unserved {
 			return n
 		}
 	}
@@ -229,14 +239,24 @@ func takeAll(objects []unsafe.Pointer) {
 // reason that it does not run sections, or not yet.
 func isUnprepared() bool { return sections && int32(rseq.Field(rseq.OffsetCPUID)) < 0 }
 
-// here returns the operations that the running thread can use, and the row they
-// work on; see operationsHere.
-func (s *Stack) here() (*operations, unsafe.Pointer) {
+// enter returns the operations that the running thread can use, and the row they
+// work on; see operationsHere. The caller calls leave when it has run them: an
+// operation on the slabs of the Ps is counted before it looks at their number, and
+// until it has stored, so that stop knows of it.
+func (s *Stack) enter() (*operations, unsafe.Pointer) {
 	o := operationsHere()
 	if o == &pinned {
+		atomic.AddInt32(&s.onPs, 1)
 		return o, s.ps
 	}
 	return o, s.base
+}
+
+// leave ends what enter began.
+func (s *Stack) leave(o *operations) {
+	if o == &pinned {
+		atomic.AddInt32(&s.onPs, -1)
+	}
 }
 
 // operationsHere returns the operations that the running thread can use, and
@@ -255,14 +275,14 @@ func operationsHere() *operations {
 // count objects, as far as its maximum, and reports whether there is more room.
 func (s *Stack) Grow(class, count int) bool {
 	h := headerAt(s.slab(s.Here()), uintptr(class))
-	if atomic.LoadUint32(&h.current) == 0 {
+	now, last := h.load(), s.classes[class].last
+	if now.current == 0 {
 		return false // not set up: its first end is still to be written
 	}
-	end, last := atomic.LoadUint32(&h.end), s.classes[class].last
-	if end >= last {
+	if now.end >= last {
 		return false
 	}
-	return atomic.CompareAndSwapUint32(&h.end, end, min(end+uint32(count*slotSize), last))
+	return atomic.CompareAndSwapUint32(&h.end, now.end, min(now.end+uint32(count*slotSize), last))
 }
 
 // Shrink lowers the capacity of the class in a slab by up to count objects, not
@@ -285,11 +305,11 @@ func (s *Stack) Shrink(slab, class, count int) int {
 // Capacity returns how many objects of the class a slab has room for at this
 // moment, and at the most: 0 and 0 as long as nothing was pushed there.
 func (s *Stack) Capacity(slab, class int) (now, most int) {
-	c, h := &s.classes[class], headerAt(s.slab(slab), uintptr(class))
-	if atomic.LoadUint32(&h.current) == 0 {
+	c, h := &s.classes[class], headerAt(s.slab(slab), uintptr(class)).load()
+	if h.current == 0 {
 		return 0, 0
 	}
-	return int(atomic.LoadUint32(&h.end)-c.begin) / slotSize, int(c.last-c.begin) / slotSize
+	return int(h.end-c.begin) / slotSize, int(c.last-c.begin) / slotSize
 }
 
 // Here returns the index of the slab that the running thread works on: a hint,
@@ -347,14 +367,14 @@ func (s *Stack) Used() (slabs int) {
 // footprint is Footprint of one slab: 0 if it was never used.
 func (s *Stack) footprint(slab int) (bytes int64) {
 	for class, c := range s.classes {
-		h := headerAt(s.slab(slab), uintptr(class))
-		if atomic.LoadUint32(&h.current) == 0 {
+		h := headerAt(s.slab(slab), uintptr(class)).load()
+		if h.current == 0 {
 			continue
 		}
 		if bytes == 0 {
 			bytes = int64(len(s.classes) * headerSize)
 		}
-		bytes += int64(atomic.LoadUint32(&h.end) - c.begin)
+		bytes += int64(h.end - c.begin)
 	}
 	return bytes
 }

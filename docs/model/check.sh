@@ -14,10 +14,15 @@ holds | sections, with a fence          |
 holds | ... emptied for good            | SHUT
 holds | a thread on the slab of its P   | FALLBACK
 holds | no fence: the world is stopped  | NO_MEMBARRIER
+holds | the kernel loses an abort       | LOSSY
+holds | ... a thread on its own slab    | LOSSY FALLBACK
 fails | no fence                        | NO_FENCE
 fails | the fence aborts nobody         | NO_ABORT
 fails | ... is no barrier for the caller| NO_BARRIER_OF_CALLER
 fails | ... is no barrier for others    | NO_BARRIER_OF_OTHERS
+fails | one call, its abort lost        | LOSSY ONE_CALL
+fails | ... a second behind emptying    | LOSSY SECOND_CALL_LATE
+fails | ... the second one lost as well | LOSSY LOSES_BOTH
 fails | preemption aborts nobody        | NO_ABORT_OF_PREEMPTED
 fails | no START                        | NO_START
 fails | id read before START            | ID_BEFORE_START
@@ -29,6 +34,7 @@ fails | count restored before emptying  | COUNT_BACK_BEFORE_EMPTY
 fails | fallbacks not looked at         | FALLBACK FALLBACKS_IGNORED
 fails | ... looked at before the fence  | FALLBACK FALLBACKS_FIRST
 fails | ... counted after the section   | FALLBACK COUNTED_LATE
+fails | ... not counted while it works  | FALLBACK COUNTED_DOWN_EARLY
 '
 
 status=0

@@ -6,6 +6,8 @@
  *   FALLBACK       thread 1 cannot run sections, and works on the slab of its P
  *   NO_MEMBARRIER  the kernel has no fence, so the world is stopped
  *   SHUT           the slabs are emptied for good
+ *   LOSSY          the kernel can lose the abort of one call of the fence, once in
+ *                  each run of a section; so the drainer calls it twice
  *
  * Every other name in an #ifdef breaks one step on purpose.
  */
@@ -51,6 +53,9 @@ byte vcpu[PLAYERS];         /* of a thread that runs, else NOBODY */
 byte on[VCPUS];             /* the thread that runs there, else NOBODY */
 bool inside[PLAYERS];       /* its program counter is between START and COMMIT */
 bool aborted[PLAYERS];      /* it will resume at ABORT */
+#ifdef LOSSY
+bool lost[PLAYERS];         /* an abort, since START */
+#endif
 
 /* What Go's scheduler knows. */
 bool unstoppable[PLAYERS];  /* in assembly */
@@ -134,6 +139,12 @@ again:
 #endif
 	fi;
 restart:
+#ifdef COUNTED_DOWN_EARLY
+	if
+	:: atomic { ON_P(me) && RUNS -> store(me, FALLBACKS, 0) }
+	:: atomic { !ON_P(me) }
+	fi;
+#endif
 #ifdef STOPPABLE
 	atomic { (!world_stops || unstoppable[me]) && RUNS -> unstoppable[me] = true; inside[me] = false };
 #endif
@@ -146,6 +157,9 @@ restart:
 	atomic { RUNS ->
 #ifndef NO_START
 		inside[me] = !ON_P(me);                              /* START */
+#ifdef LOSSY
+		lost[me] = false;
+#endif
 #endif
 #ifndef ID_BEFORE_START
 		slab[me] = (ON_P(me) -> P : vcpu[me])
@@ -180,18 +194,29 @@ restart:
 		owner[object] = MAGAZINE; object = 0
 	leave:
 		inside[me] = false; forget(me);
+#ifdef LOSSY
+		lost[me] = false;
+#endif
 #ifdef STOPPABLE
 		unstoppable[me] = false;
 #endif
 #ifdef COUNTED_LATE
 		if :: ON_P(me) -> store(me, FALLBACKS, 1) :: else fi;
 #endif
+#if !defined(FALLBACK) || defined(COUNTED_LATE)
 		goto again
+#endif
 	};
+#if defined(FALLBACK) && !defined(COUNTED_LATE)
+	if
+	:: atomic { ON_P(me) && RUNS -> store(me, FALLBACKS, 0); goto again }
+	:: atomic { !ON_P(me) -> goto again }
+	fi;
+#endif
 out:
 }
 
-/* membarrier(PRIVATE_EXPEDITED_RSEQ): all processors that run one of our threads. */
+/* One membarrier(PRIVATE_EXPEDITED_RSEQ): all processors that run one of our threads. */
 inline fence() {
 #ifndef NO_BARRIER_OF_CALLER
 	atomic { true -> barrier(DRAINER) };
@@ -215,7 +240,18 @@ inline interrupt(runs, thread) {
 			barrier(who); early[who] = false;    /* what was loaded early is loaded again */
 #endif
 #ifndef NO_ABORT
+#ifdef LOSSY
+			if
+#ifdef LOSES_BOTH
+			:: inside[who] -> lost[who] = true
+#else
+			:: inside[who] && !lost[who] -> lost[who] = true
+#endif
+			:: abort(who)
+			fi;
+#else
 			abort(who);
+#endif
 #endif
 			who = 0
 		:: else
@@ -239,6 +275,9 @@ inline settle() {
 #endif
 #ifndef NO_FENCE
 	fence();
+#if defined(LOSSY) && !defined(ONE_CALL) && !defined(SECOND_CALL_LATE)
+	fence();    /* of a kernel that loses nothing it would change nothing */
+#endif
 #endif
 #ifndef FALLBACKS_FIRST
 	atomic { load(DRAINER, FALLBACKS, some) };
@@ -278,6 +317,9 @@ again:
 		}
 	:: atomic { at == SLABS -> at = 0; break }
 	od;
+#ifdef SECOND_CALL_LATE
+	fence();
+#endif
 #ifdef SHUT
 	drained = true; goto out;
 #endif

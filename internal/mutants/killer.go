@@ -20,6 +20,7 @@ type killer struct {
 	run     string // pattern of the tests; empty: all
 	skip    string
 	cgo     bool
+	race    bool     // under the race detector, with cgo
 	mode    string   // VCPUALLOC_MODE
 	program bool     // it is no test but a program, which fails by itself
 	builds  bool     // whether the tests build programs
@@ -49,7 +50,7 @@ var killers = map[string]killer{
 
 	// The operations against models, and what needs no interruption.
 	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
-	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fences|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|ArrayMoves|CapacityEnds"},
+	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fence|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|GoForms|ArrayMoves|CapacityEnds"},
 	"gather":    {folder: "rseqcs", run: "Gather"},
 	"forms":     {folder: "rseqcs", run: "Carried"},
 	"whole":     {folder: "rseqcs", run: "WholeAddresses"},
@@ -59,6 +60,11 @@ var killers = map[string]killer{
 	"rseqcs-stalled": {folder: "rseqcs", tags: stalledTag, run: "Conserve|Exact|Unregistered", args: []string{"-stress=2s"}},
 	"rseqcs-cgo":     {folder: "rseqcs", cgo: true, args: []string{"-stress=1s"}},
 	"assigned":       {folder: "rseqcs", mode: "assigned", args: []string{"-stress=500ms"}},
+
+	// What several threads read and write at once.
+	"fallbacks": {folder: "rseqcs", run: "StopsWorld"},
+	"atomic":    {folder: "rseqcs", run: "NoHalfHeader"},
+	"race":      {folder: "rseqcs", run: "IsAtomic|RefuseFree", race: true},
 
 	// Emptying idle magazines, and what moves objects meanwhile.
 	"idle":    {folder: "rseqcs", run: "Idle"},
@@ -137,6 +143,9 @@ func (k killer) arguments(overlay string, limit time.Duration) []string {
 	if k.tags != "" {
 		arguments = append(arguments, "-tags="+k.tags)
 	}
+	if k.race {
+		arguments = append(arguments, "-race")
+	}
 	if k.run != "" {
 		arguments = append(arguments, "-run="+k.run)
 	}
@@ -171,7 +180,7 @@ func (k killer) try(ctx context.Context, root, overlay string, limit time.Durati
 	command := exec.CommandContext(limited, "go", k.arguments(overlay, limit)...)
 	command.Dir = root
 	cgo := "CGO_ENABLED=0"
-	if k.cgo {
+	if k.cgo || k.race {
 		cgo = "CGO_ENABLED=1"
 	}
 	command.Env = append(os.Environ(), "GOWORK=off", cgo, "VCPUALLOC_MODE="+k.mode)

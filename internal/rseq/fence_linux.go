@@ -41,10 +41,11 @@ func HasFence() bool {
 	return errno == 0 && commands&membarrierPrivateExpeditedRseq != 0
 }
 
-// Fence aborts every section that any thread of this process is inside of at
-// this moment, on all CPUs, and returns when none of them is. What the caller
-// stored before is seen by every section that starts later.
-func Fence() error {
+// FenceOnce makes the kernel abort every section that a thread of this process is
+// inside of, on all CPUs. It is a barrier on each of them: what the caller stored
+// before is visible to every section that starts later. On kernels without commit
+// 6eb350a22331 a single call can miss a section, so callers use rseqcs.Fence.
+func FenceOnce() error {
 	if err := fenceError(); err != nil {
 		return err
 	}

@@ -173,7 +173,7 @@ func TestFence(t *testing.T) {
 		t.Skip("the kernel has no fence")
 	}
 	for range 10 {
-		if err := Fence(); err != nil {
+		if err := FenceOnce(); err != nil {
 			t.Fatalf("%v (ground %+v)", err, *g)
 		}
 	}
@@ -185,7 +185,7 @@ func TestFence(t *testing.T) {
 		if err := refuseFences(); err != nil {
 			t.Error(err)
 		}
-		refused <- Fence()
+		refused <- FenceOnce()
 	}()
 	if err := <-refused; !errors.Is(err, unix.EPERM) {
 		t.Errorf("a fence that the kernel refuses: %v", err)

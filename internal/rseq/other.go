@@ -30,7 +30,7 @@ func FieldPair(uintptr) (first, second uint32) { return NoID, NoID }
 // ReadThreadStats returns zeros: there are no areas here.
 func ReadThreadStats() ThreadStats { return ThreadStats{} }
 
-// Fence returns an error: there are no sections here.
-func Fence() error { return errNoFence }
+// FenceOnce returns an error: there are no sections here.
+func FenceOnce() error { return errNoFence }
 
 var errNoFence = errors.New("rseq: no fence on " + runtime.GOOS + "/" + runtime.GOARCH)
