@@ -82,6 +82,7 @@ abort: \
 
 // allocFunc: returns a block for BX bytes.
 TEXT ALLOC(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	POINTS(const_allocSection)
 	TAKE(ALLOC_DESCRIPTOR)
 	RET
@@ -90,6 +91,7 @@ TEXT ALLOC(SB), NOSPLIT|NOFRAME, $0-0
 
 // allocFunc: returns a block for BX bytes, all of it zero.
 TEXT ALLOC_ZEROED(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	POINTS(const_allocZeroedSection)
 	TAKE(ALLOC_ZEROED_DESCRIPTOR)
 	CMPQ CX, $64
@@ -137,6 +139,7 @@ long:
 
 // freeFunc: takes the block that starts at BX back.
 TEXT FREE(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	POINTS(const_freeSection)
 	MOVQ Blocks_classes(AX), R10
 	CLASS(DI, R12)

@@ -95,6 +95,7 @@ count: \
 
 // allocFunc: returns a block for R1 bytes.
 TEXT ALLOC(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	POINTS(const_allocSection)
 	TAKE(ALLOC_DESCRIPTOR)
 	RET
@@ -103,6 +104,7 @@ TEXT ALLOC(SB), NOSPLIT|NOFRAME, $0-0
 
 // allocFunc: returns a block for R1 bytes, all of it zero.
 TEXT ALLOC_ZEROED(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	POINTS(const_allocZeroedSection)
 	TAKE(ALLOC_ZEROED_DESCRIPTOR)
 	// Pairs of words up to the last one, which is stored from the end; the
@@ -125,6 +127,7 @@ one:
 
 // freeFunc: takes the block that starts at R1 back.
 TEXT FREE(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	POINTS(const_freeSection)
 	MOVD Blocks_classes(R0), R19
 	MOVD Blocks_slabs(R0), R20

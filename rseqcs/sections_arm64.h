@@ -8,6 +8,7 @@
 //	POINTS     nothing, or in the stalled build finds the section's injection points
 //	POINT      nothing, or in the stalled build one of them (points_linux.go)
 //	ABORTED    nothing, or in the stalled build counts at which point it happened
+//	NO_CALLS   tells Go that this function is no place to preempt, or to call from
 //	SIGNATURE  what the kernel wants to see before the label abort
 //	ANCHORS    the mark before the jumps from which the descriptor is computed
 //
@@ -87,6 +88,7 @@ count: \
 
 // popFunc: takes the newest object of the class, or returns nil.
 TEXT POP(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	ENTER(POP_DESCRIPTOR, const_slabShift, const_popSection)
 	ADD   R1<<3, R6, R11
 	// The newest object; the word below the oldest is nil.
@@ -106,6 +108,7 @@ committed:
 
 // pushFunc: adds an object to the class; returns pushed, full, duplicate or unserved.
 TEXT PUSH(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	ENTER(PUSH_DESCRIPTOR, const_slabShift, const_pushSection)
 	ADD   R1<<3, R6, R11
 	// Room, and not the newest object once more.
@@ -139,6 +142,7 @@ noRoom:
 // func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
 TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift, const_popBatchSection)
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
@@ -166,6 +170,7 @@ committed:
 // func(base unsafe.Pointer, class uintptr, from unsafe.Pointer, count uintptr) uintptr
 // Adds up to count objects of an array, in its order; returns how many, or unserved.
 TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	ENTER(PUSH_BATCH_DESCRIPTOR, const_slabShift, const_pushBatchSection)
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
@@ -195,6 +200,7 @@ committed:
 // func(base unsafe.Pointer, class uintptr, _ unsafe.Pointer, header uintptr) uintptr
 // Stores the header of the class if it is zero; returns stored or kept.
 TEXT SET_HEADER(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	ENTER(SET_HEADER_DESCRIPTOR, const_slabShift, const_setHeaderSection)
 	ADD   R1<<3, R6, R11
 	MOVD  (R11), R5
@@ -210,6 +216,7 @@ committed:
 // func(cells unsafe.Pointer, delta uintptr) uintptr
 // Adds delta to the cell of this thread's id; returns stored or kept.
 TEXT ADD_CELL(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
 	ENTER(ADD_CELL_DESCRIPTOR, const_cellShift, const_addSection)
 	MOVD  (R6), R8
 	ADD   R1, R8

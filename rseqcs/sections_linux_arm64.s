@@ -1,6 +1,7 @@
 //go:build !vcpualloc_stalled
 
 #include "textflag.h"
+#include "funcdata.h"
 #include "go_asm.h"
 
 #define POINTS(section)

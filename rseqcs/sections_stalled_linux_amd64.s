@@ -1,6 +1,7 @@
 //go:build vcpualloc_stalled
 
 #include "textflag.h"
+#include "funcdata.h"
 #include "go_asm.h"
 
 // The injection points; points_linux.go says what they do. DX holds those of the

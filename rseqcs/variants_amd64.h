@@ -5,6 +5,12 @@
 #define SIGNATURE BYTE $0x0f; BYTE $0xb9; BYTE $0x3d; LONG $const_signature
 #define ANCHORS LONG $0x68636e61; LONG $0x3a73726f
 
+// Go preempts no assembly, but lets a debugger call functions from it, and parks
+// the goroutine meanwhile. A section marked so all over is no safe point: the
+// runtime refuses the call (runtime/debugcall.go). It is no instruction; -2 is
+// UnsafePointUnsafe of internal/abi.
+#define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
+
 GLOBL descriptors<>(SB), NOPTR, $1440
 
 DATA table<>+0(SB)/8, $·popSelfMMCID(SB)

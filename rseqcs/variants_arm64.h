@@ -5,6 +5,12 @@
 #define SIGNATURE WORD $const_signature
 #define ANCHORS WORD $0x68636e61; WORD $0x3a73726f
 
+// Go preempts no assembly, but lets a debugger call functions from it, and parks
+// the goroutine meanwhile. A section marked so all over is no safe point: the
+// runtime refuses the call (runtime/debugcall.go). It is no instruction; -2 is
+// UnsafePointUnsafe of internal/abi.
+#define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
+
 GLOBL descriptors<>(SB), NOPTR, $1440
 
 DATA table<>+0(SB)/8, $·popSelfMMCID(SB)

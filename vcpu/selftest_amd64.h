@@ -10,6 +10,7 @@
 //	BX        mark         entry, end
 //	CX        reads left   entry, commit
 TEXT HOLD(SB), NOSPLIT|NOFRAME, $0-20
+	NO_CALLS
 	MOVQ cell+0(FP), DI
 	MOVL mark+8(FP), BX
 	MOVL spins+12(FP), CX

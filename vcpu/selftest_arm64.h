@@ -10,6 +10,7 @@
 //	R1        mark         entry, end
 //	R2        reads left   entry, commit
 TEXT HOLD(SB), NOSPLIT|NOFRAME, $0-20
+	NO_CALLS
 	MOVD  cell+0(FP), R0
 	MOVWU mark+8(FP), R1
 	MOVWU spins+12(FP), R2

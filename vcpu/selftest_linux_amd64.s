@@ -1,9 +1,13 @@
 #include "textflag.h"
+#include "funcdata.h"
 #include "go_asm.h"
 
 // ud1 with the signature as its operand, and the mark before the anchor jumps.
 #define SIGNATURE BYTE $0x0f; BYTE $0xb9; BYTE $0x3d; LONG $const_signature
 #define ANCHORS LONG $0x68636e61; LONG $0x3a73726f
+
+// No debugger may call from a section (rseqcs/variants_amd64.h); -2 is UnsafePointUnsafe.
+#define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
 
 GLOBL descriptors<>(SB), NOPTR, $64
 
@@ -25,6 +29,7 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 
 // func intrude(cell, stop *atomic.Uint32, sleep *unix.Timespec, mark uint32)
 TEXT ·intrude(SB), NOSPLIT, $0-28
+	NO_CALLS
 again:
 	MOVQ sleep+16(FP), DI
 	XORL SI, SI

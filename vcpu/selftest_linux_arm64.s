@@ -1,9 +1,13 @@
 #include "textflag.h"
+#include "funcdata.h"
 #include "go_asm.h"
 
 // brk with the signature, and the mark before the anchor branches.
 #define SIGNATURE WORD $const_signature
 #define ANCHORS WORD $0x68636e61; WORD $0x3a73726f
+
+// No debugger may call from a section (rseqcs/variants_arm64.h); -2 is UnsafePointUnsafe.
+#define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
 
 GLOBL descriptors<>(SB), NOPTR, $64
 
@@ -25,6 +29,7 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 
 // func intrude(cell, stop *atomic.Uint32, sleep *unix.Timespec, mark uint32)
 TEXT ·intrude(SB), NOSPLIT, $0-28
+	NO_CALLS
 again:
 	MOVD  sleep+16(FP), R0
 	MOVD  ZR, R1

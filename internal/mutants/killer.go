@@ -102,6 +102,8 @@ var killers = map[string]killer{
 	// What the sections come out as.
 	"golden": {folder: "internal/golden", run: "TheirID", builds: true},
 
+	"marks": {folder: "internal/golden", run: "SafePoints", builds: true},
+
 	// Programs that are built and run by the tests, so with the mutant in them.
 	"modes-pie":      {folder: "internal/modes", run: "^TestRows$/^pie$", builds: true},
 	"modes-cgo":      {folder: "internal/modes", run: "^TestRows$/^cgo$", builds: true},

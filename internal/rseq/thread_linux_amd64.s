@@ -1,5 +1,10 @@
 #include "textflag.h"
+#include "funcdata.h"
 #include "go_asm.h"
+
+// What works on the thread that it found itself on is no place from which a debugger
+// may call functions, which could change that thread's area. -2 is UnsafePointUnsafe.
+#define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
 
 // The spare word of m.tls that holds the pointer to this thread's area: FS is
 // &m.tls[1], so 24(FS) is m.tls[4]. rseqcs and vcpu use the same word.
@@ -14,6 +19,7 @@ TEXT ·isCgo(SB), NOSPLIT, $0-1
 // func threadWord() uintptr
 // Returns the word that holds the area's address.
 TEXT ·threadWord(SB), NOSPLIT, $0-8
+	NO_CALLS
 	MOVQ WORD, AX
 	MOVQ AX, ret+0(FP)
 	RET
@@ -22,6 +28,7 @@ TEXT ·threadWord(SB), NOSPLIT, $0-8
 // Returns g as the runtime stored it before FS, and g in its register. The
 // wrapper of an assembly function leaves R14 alone.
 TEXT ·threadG(SB), NOSPLIT, $0-16
+	NO_CALLS
 	MOVQ -8(FS), AX
 	MOVQ AX, stored+0(FP)
 	MOVQ R14, register+8(FP)
@@ -30,6 +37,7 @@ TEXT ·threadG(SB), NOSPLIT, $0-16
 // func threadPointer() uintptr
 // Returns the C library's thread pointer, kept by the ELF ABI at 0(FS).
 TEXT ·threadPointer(SB), NOSPLIT, $0-8
+	NO_CALLS
 	MOVQ 0(FS), AX
 	MOVQ AX, ret+0(FP)
 	RET
@@ -39,6 +47,7 @@ TEXT ·threadPointer(SB), NOSPLIT, $0-8
 // the kernel, which writes them when it has interrupted the thread, comes before or
 // after it. All ones where the thread has no area.
 TEXT ·fieldPair(SB), NOSPLIT, $0-32
+	NO_CALLS
 	MOVQ offset+0(FP), BX
 	CMPB libc+16(FP), $0
 	JNE  libcArea
@@ -64,6 +73,7 @@ none:
 // the kernel refuses, remembers it all the same: its ids say NoID. One
 // function, so that the thread cannot change between its steps.
 TEXT ·register(SB), NOSPLIT, $0-32
+	NO_CALLS
 	MOVQ  WORD, AX
 	TESTQ AX, AX
 	JNE   already
@@ -90,6 +100,7 @@ already:
 // func rawRseq(area, length uintptr) (errno uintptr)
 // Asks the kernel for a registration and leaves WORD alone.
 TEXT ·rawRseq(SB), NOSPLIT, $0-24
+	NO_CALLS
 	MOVQ area+0(FP), DI
 	MOVQ length+8(FP), SI
 	XORL DX, DX

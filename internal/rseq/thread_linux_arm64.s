@@ -1,5 +1,10 @@
 #include "textflag.h"
+#include "funcdata.h"
 #include "go_asm.h"
+
+// What works on the thread that it found itself on is no place from which a debugger
+// may call functions, which could change that thread's area. -2 is UnsafePointUnsafe.
+#define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
 
 // func isCgo() bool
 TEXT ·isCgo(SB), NOSPLIT, $0-1
@@ -11,6 +16,7 @@ TEXT ·isCgo(SB), NOSPLIT, $0-1
 // Returns the word that holds the area's address: zero, too, where clone(2)
 // handed on the area of another M.
 TEXT ·threadWord(SB), NOSPLIT, $0-8
+	NO_CALLS
 	MRS  TPIDR_EL0, R0
 	CBZ  R0, done
 	MOVD const_OffsetOwner(R0), R1
@@ -25,6 +31,7 @@ done:
 // func threadG() (stored, register uintptr)
 // On arm64 g is in its register only; both results are that.
 TEXT ·threadG(SB), NOSPLIT, $0-16
+	NO_CALLS
 	MOVD g, stored+0(FP)
 	MOVD g, register+8(FP)
 	RET
@@ -32,6 +39,7 @@ TEXT ·threadG(SB), NOSPLIT, $0-16
 // func threadPointer() uintptr
 // Returns the thread pointer as it is.
 TEXT ·threadPointer(SB), NOSPLIT, $0-8
+	NO_CALLS
 	MRS  TPIDR_EL0, R0
 	MOVD R0, ret+0(FP)
 	RET
@@ -41,6 +49,7 @@ TEXT ·threadPointer(SB), NOSPLIT, $0-8
 // the kernel, which writes them when it has interrupted the thread, comes before or
 // after it. All ones where the thread has no area.
 TEXT ·fieldPair(SB), NOSPLIT, $0-32
+	NO_CALLS
 	MOVD  offset+0(FP), R1
 	MRS   TPIDR_EL0, R0
 	MOVBU libc+16(FP), R2
@@ -69,6 +78,7 @@ none:
 // where the kernel refuses, remembers it all the same: its ids say NoID. One
 // function, so that the thread cannot change between its steps.
 TEXT ·register(SB), NOSPLIT, $0-32
+	NO_CALLS
 	MRS  TPIDR_EL0, R0
 	CBZ  R0, fresh
 	MOVD const_OffsetOwner(R0), R1
@@ -101,6 +111,7 @@ already:
 // func rawRseq(area, length uintptr) (errno uintptr)
 // Asks the kernel for a registration and leaves TPIDR_EL0 alone.
 TEXT ·rawRseq(SB), NOSPLIT, $0-24
+	NO_CALLS
 	MOVD area+0(FP), R0
 	MOVD length+8(FP), R1
 	MOVD ZR, R2

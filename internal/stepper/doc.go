@@ -14,7 +14,8 @@
 // Each section has scenarios (scenarios_linux.go): operations that take all the
 // ways through its code. A scenario is first walked through step by step. This
 // gives the instructions, from the function's first to the one behind COMMIT,
-// and in loops each pass. Then, for each of them, the victim runs up to it and is
+// and in loops each pass. At each of them the runtime is asked, in the way of a
+// debugger, whether a function may be called from there, and must refuse. Then, for each of them, the victim runs up to it and is
 // interrupted there in three ways, or in one of them:
 //
 //	signal      a signal is delivered there; and once more when a section that

@@ -30,3 +30,17 @@ func third(r *registers) uint64 { return r.Rdx }
 func general(r *registers) []uint64 {
 	return []uint64{r.Rax, r.Rbx, r.Rcx, r.Rdx, r.Rsi, r.Rdi, r.Rbp, r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15}
 }
+
+// enterDebugCall leads a thread into runtime.debugCallV2, with room for no
+// arguments (runtime/asm_amd64.s).
+func (v *tracee) enterDebugCall(r *registers) error {
+	r.Rsp -= 8
+	if err := v.writeWord(r.Rsp, r.Rip); err != nil {
+		return err
+	}
+	r.Rip = v.hello.DebugCall
+	return v.writeWord(r.Rsp-16, 0)
+}
+
+func debugCallCode(r *registers) uint64   { return r.R12 }
+func debugCallReason(r *registers) uint64 { return r.Rsp }

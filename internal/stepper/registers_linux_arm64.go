@@ -37,3 +37,17 @@ func third(r *registers) uint64 { return r.Regs[2] }
 
 // general returns the registers that can hold an address.
 func general(r *registers) []uint64 { return r.Regs[:] }
+
+// enterDebugCall leads a thread into runtime.debugCallV2, with room for no
+// arguments (runtime/asm_arm64.s).
+func (v *tracee) enterDebugCall(r *registers) error {
+	r.Sp -= 16
+	if err := v.writeWord(r.Sp, r.Regs[30]); err != nil {
+		return err
+	}
+	r.Regs[30], r.Pc = r.Pc, v.hello.DebugCall
+	return v.writeWord(r.Sp-16, 0)
+}
+
+func debugCallCode(r *registers) uint64   { return r.Regs[20] }
+func debugCallReason(r *registers) uint64 { return r.Sp + 8 }

@@ -31,6 +31,7 @@ type reply struct {
 	Victim              int       `json:",omitempty"` // thread id
 	Field               uint64    `json:",omitempty"` // offset of the indexing id in the area
 	Sections            []section `json:",omitempty"`
+	DebugCall           uint64    `json:",omitempty"` // address of runtime.debugCallV2
 
 	Effects string `json:",omitempty"` // world.look
 	Aborts  uint64 // of the process so far

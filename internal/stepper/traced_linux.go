@@ -83,6 +83,7 @@ func hello(victim int) reply {
 	if features.Mode == vcpu.CPUID {
 		r.Field = rseq.OffsetCPUID
 	}
+	r.DebugCall = findDebugCall()
 	inspect(func(entry unsafe.Pointer, descriptor *rseq.Descriptor) {
 		if descriptor.Start == 0 {
 			return

@@ -28,7 +28,8 @@ type walker struct {
 const maxSteps = 10_000
 
 // walk single-steps a scenario, uninterrupted as far as the kernel's promise
-// goes: it forgets the descriptor. It returns every instruction on the way, from
+// goes: it forgets the descriptor. At each instruction it asks the runtime whether a
+// debugger may call a function from there, which must be refused. It returns every instruction on the way, from
 // the function's first to the one behind the section.
 func (w *walker) walk(number int, s *section) (places []place, fault string, err error) {
 	if _, err := w.line.ask(askPrepare, number); err != nil {
@@ -65,6 +66,12 @@ func (w *walker) walk(number int, s *section) (places []place, fault string, err
 			if err := w.store(0); err != nil {
 				return nil, "", err
 			}
+		}
+		// Behind the section, too, up to its return: the whole function is marked.
+		if answer, err := w.callFrom(); err != nil {
+			return nil, "", err
+		} else if answer != refusedText && fault == "" {
+			fault = fmt.Sprintf("a debugger may call from %#x: the runtime answers %q, want %q", address, answer, refusedText)
 		}
 		r, err := w.step(0)
 		if err != nil {
