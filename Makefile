@@ -4,6 +4,7 @@ GO      ?= go
 SUDO    ?= $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 STRESS  ?= 2s
 SOAK    ?= 10m
+TIME    ?= 10s
 
 # Go releases that "make toolchains" builds with, besides the one that runs it:
 # go1.25 is its newest patch. The go command downloads them; empty for none.
@@ -20,7 +21,7 @@ STATIC  := CGO_ENABLED=0
 CGO     := CGO_ENABLED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deps vet portable static cgo race modes toolchains stalled faults soak mutants mutants-quick mutants-derived gomem model outside stepper test-kernels test-kernels-few generate golden
+.PHONY: help run test deps vet portable static cgo race modes toolchains stalled faults soak mutants mutants-quick mutants-derived gomem model apimodel outside stepper test-kernels test-kernels-few generate golden
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +47,8 @@ deps: ## install what the tests need and is missing: redis-tools, gcc, musl-tool
 
 vet: ## go vet for both architectures, and gofmt
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
-	GOARCH=amd64 $(STATIC) $(GO) vet ./... ./bench/... ./examples/...
-	GOARCH=arm64 $(STATIC) $(GO) vet ./... ./bench/... ./examples/...
+	GOARCH=amd64 $(STATIC) $(GO) vet ./... ./bench/... ./examples/... ./internal/apimodel
+	GOARCH=arm64 $(STATIC) $(GO) vet ./... ./bench/... ./examples/... ./internal/apimodel
 
 portable: ## build for systems without sections, and test one of them
 	GOOS=darwin $(GO) build ./...
@@ -99,6 +100,14 @@ gomem: ## the heap on Go memory, as on systems without mmap
 model: ## check the models of draining and of memory order, and that broken ones fail
 	docs/model/check.sh
 	$(STATIC) $(GO) test ./internal/litmus -count=1 -v -run "TestVerdicts|TestHerd"
+
+apimodel: ## the public API against a model, for TIME in each of six builds and modes
+	$(STATIC) $(GO) test ./internal/apimodel -count=1 -timeout 0 -time $(TIME)
+	VCPUALLOC_MODE=cpu_id $(STATIC) $(GO) test ./internal/apimodel -count=1 -timeout 0 -time $(TIME)
+	VCPUALLOC_MODE=assigned $(STATIC) $(GO) test ./internal/apimodel -count=1 -timeout 0 -time $(TIME)
+	$(STATIC) $(GO) test -tags vcpualloc_gomem ./internal/apimodel -count=1 -timeout 0 -time $(TIME)
+	$(STATIC) $(GO) test -tags vcpualloc_faults ./internal/apimodel -count=1 -timeout 0 -time $(TIME)
+	$(CGO) $(GO) test -race ./internal/apimodel -count=1 -timeout 0 -time $(TIME)
 
 outside: ## the benchmark program and the examples
 	$(STATIC) $(GO) test ./bench/... ./examples/... -count=1 -timeout 10m

@@ -1,0 +1,4 @@
+package apimodel
+
+// regressions are lists of operations that have failed once.
+var regressions = []regression{}
