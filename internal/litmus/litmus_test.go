@@ -1,7 +1,9 @@
 package litmus
 
 import (
+	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -62,6 +64,21 @@ func TestEachTestIsBroken(t *testing.T) {
 	for name := range notBroken {
 		if tests[name] == nil {
 			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
+// TestPageNamesTheTests: what must be Never is why some pair of docs/memory-order.md is
+// ordered.
+func TestPageNamesTheTests(t *testing.T) {
+	page, err := os.ReadFile("../../docs/memory-order.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range readTests(t) {
+		name := regexp.MustCompile(`[ (]` + l.name + `[ ,.)]`)
+		if l.verdict == "Never" && !name.Match(page) {
+			t.Errorf("docs/memory-order.md does not name %s", l.name)
 		}
 	}
 }
