@@ -5,9 +5,9 @@
 //
 //	Verdict=Never             what must come out: Never or Sometimes
 //	Breaks=NAME               the test of which this one leaves something out
-//	Section-P1=pop count current=
-//	                          thread P1 makes, besides others, the accesses of a section of
-//	                          that name to these locations; = is a store
+//	Section-P1=pop count current=; push count
+//	                          thread P1 makes, besides others, the accesses of each of these
+//	                          sections to these locations; = is a store
 //
 // The tests are that
 //

@@ -126,11 +126,13 @@ func (l *litmusTest) setField(name, value string) error {
 	switch {
 	case isSection:
 		n, err := strconv.Atoi(thread)
-		words := strings.Fields(value)
-		if err != nil || len(words) < 2 {
-			return fmt.Errorf("%s=%s", name, value)
+		for use := range strings.SplitSeq(value, ";") {
+			words := strings.Fields(use)
+			if err != nil || len(words) < 2 {
+				return fmt.Errorf("%s=%s", name, value)
+			}
+			l.sections = append(l.sections, sectionUse{n, words[0], words[1:]})
 		}
-		l.sections = append(l.sections, sectionUse{n, words[0], words[1:]})
 	case name == "Verdict":
 		l.verdict = value
 	case name == "Breaks":
