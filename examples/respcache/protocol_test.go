@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,10 @@ func FuzzProtocol(f *testing.F) {
 			want++
 		}
 		replies := readReplies(t, peer.received.Bytes())
+		refused := slices.ContainsFunc(replies, func(r reply) bool { return r.text == errOutOfMemory })
+		if refused && end == resptest.Invalid {
+			return // unbalanced quotes in a line that is passed over are no error
+		}
 		if len(replies) != want {
 			t.Fatalf("got %d replies, want %d", len(replies), want)
 		}
@@ -207,6 +212,7 @@ func TestProtocol(t *testing.T) {
 		{"*1\r\n+PING\r\n", "-ERR Protocol error: expected '$', got '+'"},
 		{"*1\r\n$0\r\n\r\n", "-ERR unknown command '', with args beginning with: "},
 		{"PING \"a\\x41\\n\" \r\nSET k 'it\\'s'\nGET k\n", `"aA\n" +OK "it's"`},
+		{"PING \v\fa\vb\fc\r\nPING\n", `"a\vb\fc" +PONG`},
 		{"PING \"a\r\nPING\r\n", "-ERR Protocol error: unbalanced quotes in request"},
 		{strings.Repeat("x", 64<<10+1), "-ERR Protocol error: too big inline request"},
 		{"PING " + strings.Repeat(" ", 64<<10) + "\r\n", "-ERR Protocol error: too big inline request"},

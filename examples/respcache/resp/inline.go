@@ -22,7 +22,7 @@ func (p *Parser) takeInline(input []byte) (taken int, complete bool, err error) 
 		return taken, false, err
 	}
 	if p.refused != nil {
-		return taken, true, nil
+		return taken, true, nil // nothing is known of its quotes
 	}
 	if err = p.splitLine(); err != nil {
 		return taken, false, err
@@ -64,7 +64,7 @@ func (p *Parser) splitLine() error {
 // takeWord moves the first word of line to the end of the arguments and returns
 // what follows. ok is false if a quote is not closed, or not followed by a space.
 func (p *Parser) takeWord(line []byte) (rest []byte, ok bool) {
-	for len(line) > 0 && !isSpace(line[0]) {
+	for len(line) > 0 && !endsWord(line[0]) {
 		switch line[0] {
 		case '"', '\'':
 			if line, ok = p.takeQuoted(line[0], line[1:]); !ok || (len(line) > 0 && !isSpace(line[0])) {
@@ -106,6 +106,10 @@ func (p *Parser) putByte(c byte) {
 }
 
 func isSpace(c byte) bool { return c == ' ' || ('\t' <= c && c <= '\r') }
+
+// endsWord is isSpace without the vertical tab and the form feed: Redis passes
+// over those between words only.
+func endsWord(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 func isHex(c byte) bool {
 	return ('0' <= c && c <= '9') || ('a' <= c && c <= 'f') || ('A' <= c && c <= 'F')

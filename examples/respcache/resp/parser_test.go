@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,6 +167,10 @@ func FuzzParser(f *testing.F) {
 		m := &memory{t: t, refuseAt: max(0, refuseAt), blocks: map[*byte]int{}}
 		got, incomplete, err := parse(t, stream, cuts, limits, m)
 		want, end := resptest.Requests(stream, limits)
+		refused := slices.ContainsFunc(got, func(request [][]byte) bool { return request == nil })
+		if refused && end == resptest.Invalid {
+			return // unbalanced quotes in a line that is passed over are no error
+		}
 		var protocolError resp.ProtocolError
 		if (err != nil) != (end == resptest.Invalid) || (err != nil && !errors.As(err, &protocolError)) {
 			t.Fatalf("got error %v; the reference ends with %d", err, end)

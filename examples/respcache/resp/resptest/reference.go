@@ -21,8 +21,9 @@ const (
 
 var (
 	integer = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
-	// word is one argument of an inline request. A quoted part ends it.
-	word   = regexp.MustCompile(`(?s)^[^"'\t\n\v\f\r ]*("(\\.|[^\\"])*"|'(\\+'|\\+[^'\\]|[^'\\])*'|)`)
+	// word is one argument of an inline request. A quoted part ends it; a vertical
+	// tab or a form feed does not.
+	word   = regexp.MustCompile(`(?s)^[^"'\t\n\r ]*("(\\.|[^\\"])*"|'(\\+'|\\+[^'\\]|[^'\\])*'|)`)
 	escape = regexp.MustCompile(`(?s)\\(x[0-9a-fA-F]{2}|.)`)
 )
 
