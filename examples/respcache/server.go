@@ -213,8 +213,8 @@ func (s *server) evictClient(me *client, willHold, more int64) error {
 	if victim == nil || victim == me || victim.memory.held.Load() <= willHold {
 		return errBusy
 	}
-	victim.stop()
 	s.evictedClients.Add(1)
+	victim.stop()
 	select {
 	case <-victim.done:
 		return nil
