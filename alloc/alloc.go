@@ -75,7 +75,7 @@ func (a *Allocator) allocSlow(n int, zeroed bool) ([]byte, error) {
 		p, err = a.heap.Alloc(class)
 	}
 	if err != nil {
-		return nil, a.failed(n, err)
+		return nil, a.failed(fmt.Sprintf("%d bytes", n), a.heap.Explain(err))
 	}
 	b := blockOf(p, n, arena.ClassSize(class))
 	if zeroed {
@@ -96,19 +96,13 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 		p, dirty, err = a.heap.AllocLarge(n, align)
 	}
 	if err != nil {
-		return nil, a.failed(n, err)
+		return nil, a.failed(fmt.Sprintf("%d bytes", n), a.heap.Explain(err))
 	}
 	b := blockOf(p, n, arena.PagesFor(n)*arena.PageSize)
 	if zeroed && dirty {
 		a.heap.ZeroLarge(p, 0, cap(b))
 	}
 	return b, nil
-}
-
-func (a *Allocator) errClosed() error { return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed) }
-
-func (a *Allocator) failed(n int, err error) error {
-	return fmt.Errorf("alloc: %s: %d bytes: %w", a.name, n, a.heap.Explain(err))
 }
 
 // GoodSize returns the capacity of a block of n bytes, n >= 0: what n is
@@ -151,7 +145,7 @@ func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
 		return released, ctx.Err()
 	}
 	if err != nil {
-		err = fmt.Errorf("alloc: %s: %w", a.name, err)
+		err = a.failed("", err)
 	}
 	return released, err
 }

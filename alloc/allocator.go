@@ -74,10 +74,11 @@ type Options struct {
 
 	// Reserve is how much address space blocks can ever take, in bytes; where the
 	// system refuses so much it is halved until it fits. Addresses cost no memory.
-	// Default: four times the machine's memory, at least 16 GiB, for each NUMA node
-	// that Local keeps apart, and at most a quarter of RLIMIT_AS and four times
-	// RLIMIT_DATA. Limits: 16 MiB to 4 TiB. (Where addresses have 32
-	// bits: 512 MiB is default and limit.)
+	// Default: the machine's memory times four, rounded up to a power of two (so less than
+	// eight times), at least 16 GiB; four times the tightest limit, for a child that has
+	// one. Both for each NUMA node that Local keeps apart, and at most a quarter of
+	// RLIMIT_AS and four times RLIMIT_DATA. Limits: 16 MiB to 4 TiB; 512 MiB, which is the
+	// default too, where addresses have 32 bits.
 	Reserve int64
 }
 
@@ -115,6 +116,7 @@ const (
 func OnNode(number int) Placement { return arena.OnNode(number) }
 
 const (
+	defaultName         = "alloc"
 	minLimit            = 64 << 10 // bytes, of Options.Limit
 	defaultReleaseDelay = time.Second
 	minReleaseDelay     = 10 * time.Millisecond
@@ -143,7 +145,7 @@ type Allocator struct {
 // blocks may be in use.
 func New(o Options) (*Allocator, error) {
 	if o.Name == "" {
-		o.Name = "alloc"
+		o.Name = defaultName
 	}
 	return newAllocator(o, nil)
 }
@@ -160,7 +162,9 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 	case o.HugePages < HugeSystem || o.HugePages > HugeCollapse:
 		return nil, fmt.Errorf("alloc: Options.HugePages is %d, there is no such policy", int(o.HugePages))
 	case o.Placement < 0:
-		return nil, fmt.Errorf("alloc: Options.Placement is a node below 0")
+		return nil, errors.New("alloc: Options.Placement is OnNode of a number that no node has")
+	case o.Reserve != 0 && (o.Reserve < arena.MinReserve || o.Reserve > arena.MaxReserve):
+		return nil, fmt.Errorf("alloc: Options.Reserve is %d bytes, not in [%d, %d]", o.Reserve, int64(arena.MinReserve), int64(arena.MaxReserve))
 	case o.ReleaseDelay > 0 && o.ReleaseDelay < minReleaseDelay:
 		return nil, fmt.Errorf("alloc: Options.ReleaseDelay is %v, at least %v are needed", o.ReleaseDelay, minReleaseDelay)
 	case o.ReleaseRate != 0 && o.ReleaseRate < minReleaseRate:
@@ -178,7 +182,7 @@ func newAllocator(o Options, parent *Allocator) (*Allocator, error) {
 		reserve = a.defaultReserve()
 	}
 	if err := a.heap.Open(arena.Config{Name: a.name, Reserve: reserve, Budget: a.budget, Placement: o.Placement, Huge: o.HugePages, Slow: a.slow()}); err != nil {
-		return nil, fmt.Errorf("alloc: %s: %w", a.name, err)
+		return nil, a.failed("", err)
 	}
 	if osmem.CanRelease {
 		a.release(o)
@@ -209,10 +213,10 @@ func (a *Allocator) slow() rseqcs.Slow {
 	}
 }
 
-// defaultReserve returns four times what the allocator can ever use in bytes, room
-// for blocks that are freed in an unlucky order: of its limit if it is a child,
-// else of the memory of the machine. Of a bounded address space it leaves three
-// quarters to others.
+// defaultReserve returns at least four times what the allocator can ever use in bytes,
+// room for blocks that are freed in an unlucky order: its limit if it is a child,
+// else the memory of the machine. Of a bounded address space it leaves three
+// quarters to others. Options.Reserve tells it all.
 func (a *Allocator) defaultReserve() int64 {
 	reserve := min(int64(16<<30), arena.MaxReserve)
 	if limit := a.budget.Limit(); a.parent != nil && limit > 0 {
@@ -264,11 +268,11 @@ func Default() *Allocator { return defaultAllocator() }
 func (a *Allocator) Close() error {
 	switch {
 	case a.budget.Below() > 0:
-		return fmt.Errorf("alloc: %s: %d children are open, to be closed first", a.name, a.budget.Below())
+		return a.failed("", fmt.Errorf("%d children are open, to be closed first", a.budget.Below()))
 	case a.forever:
 		return errors.New("alloc: the default allocator cannot be closed")
 	case a.closed && !a.left:
-		return fmt.Errorf("alloc: %s: %w", a.name, ErrClosed)
+		return a.errClosed()
 	}
 	a.waiting.end()
 	a.caches.retire()
@@ -278,7 +282,7 @@ func (a *Allocator) Close() error {
 	err := a.heap.Close()
 	a.left = err != nil
 	if err != nil {
-		return fmt.Errorf("alloc: %s: %w", a.name, err)
+		return a.failed("", err)
 	}
 	return nil
 }

@@ -186,7 +186,14 @@ func (s *cacheState) misuse(p unsafe.Pointer) *MisuseError {
 	return e
 }
 
-func (s *cacheState) failed(err error) error { return fmt.Errorf("alloc: cache %s: %w", s.name, err) }
+func (s *cacheState) failed(err error) error {
+	e := callError{err: err}
+	if of, ok := err.(*callError); ok {
+		e = *of
+	}
+	e.cache = s.name
+	return &e
+}
 
 // takeAll closes the shared list and returns what was in it; ok is false if it was
 // closed already.

@@ -161,7 +161,7 @@ func (a *Allocator) AllocWait(ctx context.Context, n int) ([]byte, error) {
 		select {
 		case <-turn: // one try, even so
 		default:
-			return nil, fmt.Errorf("alloc: %s: %d bytes: waiting for others: %w", a.name, n, ctx.Err())
+			return nil, a.failed(fmt.Sprintf("%d bytes: waiting for others", n), ctx.Err())
 		}
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

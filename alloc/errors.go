@@ -17,6 +17,40 @@ var (
 	ErrPointers = errors.New("type contains Go pointers") // of a typed call
 )
 
+// callError is the error of a call of an allocator, or of one of its caches. Its text
+// names the allocator once, and not at all by the default name, which is the package's.
+type callError struct {
+	cache     string // of the call, or empty
+	allocator string // its name, or empty
+	what      string // that was asked for, or empty
+	err       error
+}
+
+func (e *callError) Unwrap() error { return e.err }
+
+func (e *callError) Error() string {
+	text := "alloc: "
+	if e.cache != "" {
+		text += "cache " + e.cache + ": "
+	}
+	var limit *LimitError
+	named := errors.As(e.err, &limit) && limit.Name == e.allocator
+	if e.allocator != "" && e.allocator != defaultName && !named {
+		text += e.allocator + ": "
+	}
+	if e.what != "" {
+		text += e.what + ": "
+	}
+	return text + e.err.Error()
+}
+
+// failed returns the error of a call that was asked for what, with err as the reason.
+func (a *Allocator) failed(what string, err error) error {
+	return &callError{allocator: a.name, what: what, err: err}
+}
+
+func (a *Allocator) errClosed() error { return a.failed("", ErrClosed) }
+
 // isFull reports whether an error is that of a full limit or of the system's memory.
 func isFull(err error) bool { return errors.Is(err, ErrLimit) || errors.Is(err, ErrNoMemory) }
 

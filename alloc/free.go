@@ -79,7 +79,11 @@ func (a *Allocator) misuse(op string, p unsafe.Pointer) *MisuseError {
 		return &MisuseError{Op: op, Addr: uintptr(p), Reason: "the allocator is closed"}
 	}
 	if owner := ownerOf(p); owner != nil && owner != a {
-		return &MisuseError{Op: op, Addr: uintptr(p), Reason: "memory of the allocator " + owner.name + ", not of " + a.name}
+		reason := "memory of the allocator " + owner.name + ", not of " + a.name
+		if owner.name == a.name {
+			reason = "memory of another allocator with the name " + a.name
+		}
+		return &MisuseError{Op: op, Addr: uintptr(p), Reason: reason}
 	}
 	what, class := a.heap.Describe(p)
 	return &MisuseError{Op: op, Addr: uintptr(p), Size: arena.ClassSize(class), Reason: what}

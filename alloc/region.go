@@ -399,7 +399,7 @@ func RegionSlice[T any](r *Region, n int) ([]T, error) {
 	case size == 0:
 		return unsafe.Slice((*T)(unsafe.Pointer(&emptyBlock)), n), nil
 	case n > maxInt/size:
-		return nil, fmt.Errorf("alloc: %s: %d elements of %d bytes: %w", r.a.name, n, size, ErrTooLarge)
+		return nil, r.a.failed(fmt.Sprintf("%d elements of %d bytes", n, size), ErrTooLarge)
 	}
 	b, err := r.Bytes(n * size)
 	if err != nil {

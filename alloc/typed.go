@@ -53,7 +53,7 @@ func MakeSlice[T any](a *Allocator, len, cap int) ([]T, error) {
 		return unsafe.Slice((*T)(unsafe.Pointer(&emptyBlock)), cap)[:len], nil
 	}
 	if cap > maxInt/size {
-		return nil, fmt.Errorf("alloc: %s: %d elements of %d bytes: %w", a.name, cap, size, ErrTooLarge)
+		return nil, a.failed(fmt.Sprintf("%d elements of %d bytes", cap, size), ErrTooLarge)
 	}
 	b, err := a.Alloc(cap * size)
 	if err != nil {

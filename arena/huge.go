@@ -2,6 +2,7 @@ package arena
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/dustin/go-humanize"
@@ -28,9 +29,14 @@ const (
 	HugeCollapse
 )
 
-// String returns "system", "never", "advise" or "collapse".
+// String returns "system", "never", "advise" or "collapse", and "HugePages(9)" for what
+// is no policy.
 func (p HugePages) String() string {
-	return [...]string{"system", "never", "advise", "collapse"}[p]
+	names := [...]string{"system", "never", "advise", "collapse"}
+	if p < 0 || int(p) >= len(names) {
+		return "HugePages(" + strconv.Itoa(int(p)) + ")"
+	}
+	return names[p]
 }
 
 // regionPages is the length of a region in pages: a huge page, aligned as one.

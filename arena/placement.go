@@ -3,6 +3,7 @@ package arena
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"unsafe"
 
@@ -30,15 +31,18 @@ const (
 // OnNode is the placement on one node, while it has memory. It is below 0 for a number
 // that no node can have.
 func OnNode(number int) Placement {
-	if number < 0 {
+	if number < 0 || number > math.MaxInt-int(onNode) {
 		return -1
 	}
 	return onNode + Placement(number)
 }
 
-// String returns "local", "interleave", or "node 1".
+// String returns "local", "interleave", or "node 1", and "Placement(-1)" for what is no
+// placement.
 func (p Placement) String() string {
 	switch {
+	case p < 0:
+		return "Placement(" + strconv.Itoa(int(p)) + ")"
 	case p == Interleave:
 		return "interleave"
 	case p >= onNode:

@@ -121,7 +121,8 @@ func (s *Stack) layOut(capacities []Capacity) error {
 
 // Pop removes and returns the newest object of the class on this vCPU, or nil. A
 // pair of Pop and Push takes half the time of sync.Pool's
-// (docs/performance.md). A class that the stack does not have panics, here and below.
+// (docs/performance.md). A class or a slab that the stack does not have panics, here and
+// below.
 func (s *Stack) Pop(class int) unsafe.Pointer {
 	_ = s.classes[class]
 	object, _, _ := run.pop(s.base, uintptr(class), 0)
@@ -274,7 +275,7 @@ func operationsHere() *operations {
 // Grow raises the capacity of the class on the vCPU that runs now by up to
 // count objects, as far as its maximum, and reports whether there is more room.
 func (s *Stack) Grow(class, count int) bool {
-	h := headerAt(s.slab(s.Here()), uintptr(class))
+	h := s.header(s.Here(), class)
 	now, last := h.load(), s.classes[class].last
 	if now.current == 0 {
 		return false // not set up: its first end is still to be written
@@ -282,7 +283,8 @@ func (s *Stack) Grow(class, count int) bool {
 	if now.end >= last {
 		return false
 	}
-	return atomic.CompareAndSwapUint32(&h.end, now.end, min(now.end+uint32(count*slotSize), last))
+	more := min(max(0, count), int(last-now.end)/slotSize)
+	return more > 0 && atomic.CompareAndSwapUint32(&h.end, now.end, now.end+uint32(more*slotSize))
 }
 
 // Shrink lowers the capacity of the class in a slab by up to count objects, not
@@ -290,22 +292,22 @@ func (s *Stack) Grow(class, count int) bool {
 // that is above the new capacity stays until it is popped, and until then the
 // class is full.
 func (s *Stack) Shrink(slab, class, count int) int {
-	c, h := &s.classes[class], headerAt(s.slab(slab), uintptr(class))
+	h, c := s.header(slab, class), &s.classes[class]
 	end := atomic.LoadUint32(&h.end)
 	if end <= c.first {
 		return 0
 	}
-	lower := max(int(c.first), int(end)-count*slotSize)
-	if !atomic.CompareAndSwapUint32(&h.end, end, uint32(lower)) {
+	less := min(max(0, count), int(end-c.first)/slotSize)
+	if !atomic.CompareAndSwapUint32(&h.end, end, end-uint32(less*slotSize)) {
 		return 0
 	}
-	return (int(end) - lower) / slotSize
+	return less
 }
 
 // Capacity returns how many objects of the class a slab has room for at this
 // moment, and at the most: 0 and 0 as long as nothing was pushed there.
 func (s *Stack) Capacity(slab, class int) (now, most int) {
-	c, h := &s.classes[class], headerAt(s.slab(slab), uintptr(class)).load()
+	h, c := s.header(slab, class).load(), &s.classes[class]
 	if h.current == 0 {
 		return 0, 0
 	}
@@ -323,6 +325,18 @@ func (s *Stack) Here() int {
 	return s.vcpuSlabs + min(p, s.pSlabs-1)
 }
 
+// header returns the header of a class in a slab. It panics for numbers that the stack
+// does not have: they come from its callers.
+func (s *Stack) header(slab, class int) *header {
+	if uint(slab) >= uint(s.vcpuSlabs+s.pSlabs) {
+		panic(fmt.Sprintf("rseqcs: slab %d of a stack with %d", slab, s.vcpuSlabs+s.pSlabs))
+	}
+	if uint(class) >= uint(len(s.classes)) {
+		panic(fmt.Sprintf("rseqcs: class %d of a stack with %d", class, len(s.classes)))
+	}
+	return headerAt(s.slab(slab), uintptr(class))
+}
+
 // slab returns the slab with the given index: those of the vCPUs come first.
 func (s *Stack) slab(index int) unsafe.Pointer {
 	if index < s.vcpuSlabs {
@@ -337,7 +351,7 @@ func (s *Stack) Slabs() (total, vcpus int) { return s.vcpuSlabs + s.pSlabs, s.vc
 // Len returns how many objects of the class a slab holds at this moment. It
 // stops nobody; a slab in use has another number at once.
 func (s *Stack) Len(slab, class int) int {
-	current := atomic.LoadUint32(&headerAt(s.slab(slab), uintptr(class)).current)
+	current := atomic.LoadUint32(&s.header(slab, class).current)
 	if current == 0 {
 		return 0
 	}

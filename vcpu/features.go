@@ -3,6 +3,7 @@ package vcpu
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
@@ -17,15 +18,17 @@ const (
 	MMCID                // by the kernel's concurrency id, read in a section
 )
 
-// String returns "mm_cid", "cpu_id" or "assigned".
+// String returns "mm_cid", "cpu_id" or "assigned", and "Mode(9)" for what is no mode.
 func (m Mode) String() string {
 	switch m {
 	case MMCID:
 		return "mm_cid"
 	case CPUID:
 		return "cpu_id"
+	case Assigned:
+		return "assigned"
 	}
-	return "assigned"
+	return "Mode(" + strconv.Itoa(int(m)) + ")"
 }
 
 // MarshalText implements encoding.TextMarshaler, with String.

@@ -21,7 +21,9 @@ func reasons(e *CallError) string {
 		locked:    limitOf(unix.RLIMIT_MEMLOCK),
 	}
 	var buffer [4096]byte
-	f.readStatus(readInto("/proc/self/status\x00", buffer[:]))
+	// A seccomp filter may be that of one thread: the running one is most likely the one
+	// that made the call.
+	f.readStatus(readInto("/proc/thread-self/status\x00", buffer[:]))
 	if errors.Is(e.Err, unix.ENOMEM) {
 		f.neverOvercommit = numberIn("/proc/sys/vm/overcommit_memory\x00") == 2
 		if f.neverOvercommit {
