@@ -126,3 +126,22 @@ func TestZeroedLargeIsZero(t *testing.T) {
 		a.Free(b)
 	}
 }
+
+// TestReallocCopiesBeforeItFrees moves a large block whose memory goes back to the system
+// when it is freed.
+func TestReallocCopiesBeforeItFrees(t *testing.T) {
+	const size = 1 << 20
+	a := open(t, Options{Retain: 1})
+	b := must(t)(a.Alloc(size))
+	behind := must(t)(a.AllocUninit(size)) // b cannot grow where it is
+	fill(b, 1)
+	moved := must(t)(a.Realloc(b, 2*size))
+	if unsafe.SliceData(moved) == unsafe.SliceData(b) {
+		t.Fatal("the block has grown where it was")
+	}
+	if at := firstOther(moved[:size], 1); at >= 0 {
+		t.Errorf("byte %d was not copied", at)
+	}
+	a.Free(moved)
+	a.Free(behind)
+}

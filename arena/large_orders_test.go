@@ -4,6 +4,7 @@ package arena
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"unsafe"
@@ -145,5 +146,77 @@ func TestCandidates(t *testing.T) {
 		if got := table.lastCandidate(first, first+count); got != want {
 			t.Fatalf("the last candidate of %d pages at %d: %d, want %d", count, first, got, want)
 		}
+	}
+}
+
+// TestReturnLeavesOutBareGaps returns a free run whose memory lies at both ends of a long
+// part that has none: the system is asked for the ends alone. A short one goes along.
+func TestReturnLeavesOutBareGaps(t *testing.T) {
+	if !osmem.CanRelease {
+		return // nothing could be returned
+	}
+	const pages, end = 1024, 64
+	for _, test := range []struct{ gap, asked uint32 }{{pages - 2*end, 2 * end}, {bareGap / 2, 2*end + bareGap/2}} {
+		h := newPageHeap(t, 2*pages, math.MaxInt64>>pageShift)
+		first, _, err := h.alloc(2*end+test.gap, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.spans.setBare(first+end, test.gap)
+		h.budget.charge(-int64(test.gap)) // as for spans of objects that were swept
+		h.release(first)
+		if returned, err := h.trim(func() bool { return true }); returned != 2*end || err != nil || h.asked != int64(test.asked) {
+			t.Errorf("a gap of %d pages: %d returned, want %d; the system was asked for %d, want %d; %v", test.gap, returned, 2*end, h.asked, test.asked, err)
+		}
+		mustHold(t, h.checkInvariants())
+	}
+}
+
+// TestRefusedAmongNeighbours marks a run as refused, frees the runs on both sides of it,
+// and takes pages out of the whole: only what was not refused can go, until retry.
+func TestRefusedAmongNeighbours(t *testing.T) {
+	const pages = 3 * granulePages
+	h := newPageHeap(t, 2048, math.MaxInt64>>pageShift)
+	var runs [5]uint32
+	for i := range runs {
+		first, _, err := h.alloc(pages, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs[i] = first
+	}
+	h.release(runs[2])
+	h.mu.Lock()
+	s := *h.take(runs[2])
+	h.refuse(runs[2], runs[2]+pages)
+	s.refused = true
+	h.put(runs[2], s)
+	h.mu.Unlock()
+	if h.refused != pages || h.canReturn() {
+		t.Errorf("%d pages are refused, want %d; some can go: %t", h.refused, pages, h.canReturn())
+	}
+	for _, i := range []int{1, 3} {
+		h.release(runs[i])
+		mustHold(t, h.checkInvariants())
+	}
+	returned := h.returnPages(math.MaxInt32, true)
+	if want := int64(2 * pages); osmem.CanRelease && (returned != want || h.resident != pages) {
+		t.Errorf("%d pages were returned, want %d; %d are resident, want %d", returned, want, h.resident, pages)
+	}
+	mustHold(t, h.checkInvariants())
+	// Out of the middle of what was refused.
+	h.mu.Lock()
+	h.cut(runs[1], pages+2, 3)
+	h.mu.Unlock()
+	mustHold(t, h.checkInvariants())
+	if h.refused != pages-3 || h.canReturn() {
+		t.Errorf("%d pages are refused, want %d; some can go: %t", h.refused, pages-3, h.canReturn())
+	}
+	h.mu.Lock()
+	h.retry()
+	h.mu.Unlock()
+	mustHold(t, h.checkInvariants())
+	if h.refused != 0 || h.resident > 0 && !h.canReturn() {
+		t.Errorf("%d pages are refused after retry", h.refused)
 	}
 }
