@@ -110,3 +110,33 @@ func TestForgetGoneUnderFullLimit(t *testing.T) {
 		mustHold(t, h.CheckInvariants())
 	}
 }
+
+// TestReturnRefused has the system refuse free pages while all are to be returned: it ends,
+// tells the error, and tries none of them again until retry.
+func TestReturnRefused(t *testing.T) {
+	h := openHeap(t, MinReserve, 0)
+	p := &h.nodes[0].pages
+	before := p.released
+	freePages(t, h, 5*growPages)
+	resident := p.residentNow()
+	refusing(t, func() {
+		if returned, err := p.trim(always); returned != 0 || !errors.Is(err, unix.EPERM) {
+			t.Errorf("%d pages were returned; %v", returned, err)
+		}
+	})
+	mustHold(t, h.CheckInvariants())
+	if asked := p.asked; p.canReturn() || p.returnPages(maxPages, true) != 0 || p.asked != asked || p.residentNow() != resident {
+		t.Errorf("%d pages are resident, before %d; what was refused is tried again: %t", p.residentNow(), resident, p.asked != asked)
+	}
+	// Free pages beside them are no reason to try those that were refused.
+	block, _, err := h.AllocLarge(2*growPages<<pageShift, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.FreeLarge(block)
+	mustHold(t, h.CheckInvariants())
+	if returned, err := p.trim(always); returned != resident || err != nil || p.released != before+resident {
+		t.Errorf("%d pages were returned, want %d; %v", returned, resident, err)
+	}
+	mustHold(t, h.CheckInvariants())
+}
