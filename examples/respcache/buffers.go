@@ -20,7 +20,9 @@ var (
 // the allocator of the table, so they are within -maxmemory, and the table evicts
 // keys to make room for them.
 //
-//	held = sum of the clients' account.held <= total, if total > 0
+//	sum of the clients' account.held <= held <= total, if total > 0
+//
+// The difference is what is being allocated or freed.
 type buffers struct {
 	memory *alloc.Allocator
 	table  *table.Table
@@ -31,11 +33,15 @@ type buffers struct {
 
 // take adds n bytes to held unless that is too much.
 func (b *buffers) take(n int64) bool {
-	if held := b.held.Add(n); b.total == 0 || held <= b.total {
-		return true
+	for {
+		held := b.held.Load()
+		if b.total > 0 && held+n > b.total {
+			return false
+		}
+		if b.held.CompareAndSwap(held, held+n) {
+			return true
+		}
 	}
-	b.held.Add(-n)
-	return false
 }
 
 // account is one client's share of buffers. The client's goroutine allocates;
@@ -107,5 +113,5 @@ func (a *account) Free(block []byte) {
 	n := int64(cap(block))
 	a.shared.memory.Free(block[:n])
 	a.held.Add(-n)
-	a.shared.held.Add(-n)
+	a.shared.held.Add(-n) // last: see buffers
 }
