@@ -3,6 +3,7 @@
 package arena
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
 	"github.com/vcpualloc/vcpualloc/internal/steady"
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
@@ -266,14 +268,15 @@ func TestUpkeepTriesAgain(t *testing.T) {
 	mustHold(t, h.CheckInvariants())
 }
 
-// waitFor waits for what must come to be, also on a busy machine.
+// waitFor waits until is returns true.
 func waitFor(t *testing.T, name string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: still waiting", name)
+	stress.Until(t, func() error {
+		if !is() {
+			return errors.New(name)
 		}
-	}
+		return nil
+	})
 }
 
 // TestUpkeepIsAlone: while somebody else has the objects of the caches in their

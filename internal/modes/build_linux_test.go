@@ -14,11 +14,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/vcpualloc/vcpualloc/internal/modes/report"
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // program is a way to build one of the programs.
@@ -156,18 +156,18 @@ func environment() []string {
 // runProgram runs an executable and returns its report.
 func runProgram(t *testing.T, r row) report.Report {
 	t.Helper()
-	const patience = time.Minute
-	command := exec.Command(build(t, programs[r.program]), r.arguments...)
-	if r.plugin != "" {
-		command.Args = append(command.Args, build(t, programs[r.plugin]))
-	}
+	p := programs[r.program]
 	if r.build != nil {
-		command = exec.Command(build(t, *r.build), r.arguments...)
+		p = *r.build
+	}
+	arguments := append([]string{build(t, p)}, r.arguments...)
+	if r.plugin != "" {
+		arguments = append(arguments, build(t, programs[r.plugin]))
 	}
 	if r.denied != nil {
-		arguments := append(append(slices.Clone(r.denied), "--"), command.Args...)
-		command = exec.Command(build(t, programs["deny"]), arguments...)
+		arguments = slices.Concat([]string{build(t, programs["deny"])}, r.denied, []string{"--"}, arguments)
 	}
+	command := exec.CommandContext(stress.Context(t), arguments[0], arguments[1:]...)
 	command.Env = append(environment(), r.env...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
@@ -178,12 +178,7 @@ func runProgram(t *testing.T, r row) report.Report {
 	if err := start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(patience, func() { command.Process.Kill() })
-	err := command.Wait()
-	if !timer.Stop() {
-		t.Fatalf("%s has not ended after %v\n%s", command, patience, stderr.Bytes())
-	}
-	if err != nil {
+	if err := command.Wait(); err != nil {
 		t.Errorf("%s: %v\n%s%s", command, err, stderr.Bytes(), stdout.Bytes())
 	}
 	var result report.Report

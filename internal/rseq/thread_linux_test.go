@@ -3,6 +3,8 @@
 package rseq
 
 import (
+	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // check checks the equation of the type's comment, and that no slot is lost.
@@ -80,12 +84,12 @@ func deadThreads(t *testing.T, count int) (ids []int32) {
 
 func waitForEnd(t *testing.T, tid int) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); unix.Tgkill(unix.Getpid(), tid, 0) != unix.ESRCH; {
-		if time.Now().After(end) {
-			t.Fatalf("thread %d does not end", tid)
+	stress.Until(t, func() error {
+		if err := unix.Tgkill(unix.Getpid(), tid, 0); err != unix.ESRCH {
+			return fmt.Errorf("thread %d has not ended: %v", tid, err)
 		}
-		runtime.Gosched()
-	}
+		return nil
+	})
 }
 
 func TestSlotIsReusedByThreadID(t *testing.T) {
@@ -275,26 +279,26 @@ func TestOwnerIsKept(t *testing.T) {
 		return index
 	}
 	index := take()
-	isCollected := func() bool {
-		for range 5 {
-			runtime.GC()
-			select {
-			case <-collected:
-				return true
-			case <-time.After(10 * time.Millisecond):
-			}
+	for range 5 {
+		runtime.GC()
+		select {
+		case <-collected:
+			t.Fatal("the owner of an area was collected")
+		case <-time.After(10 * time.Millisecond):
 		}
-		return false
-	}
-	if isCollected() {
-		t.Fatal("the owner of an area was collected")
 	}
 	a.mu.Lock()
 	a.release(index)
 	a.mu.Unlock()
-	if !isCollected() {
-		t.Error("the owner of a free area is kept")
-	}
+	stress.Until(t, func() error {
+		runtime.GC()
+		select {
+		case <-collected:
+			return nil
+		default:
+			return errors.New("the owner of a free area is kept")
+		}
+	})
 }
 
 // TestNoMemoryForAreas asks for more than an address space has.
@@ -310,20 +314,15 @@ func TestNoMemoryForAreas(t *testing.T) {
 // one area; and every area stays mapped for good.
 func TestThreadsComeAndGo(t *testing.T) {
 	g := needKernel(t)
-	births := 100_000
-	if g.Owner == Libc {
-		births = 5000 // we only read what it has
-	}
-	const alive, patience = 40, 3 * time.Minute // fewer threads on a busy machine
+	const births, alive = 10_000, 40
 	before := ReadThreadStats()
 	limit := make(chan struct{}, alive) // of threads that the kernel knows
 	ended := make(chan int, alive)
 	go func() {
 		for tid := range ended {
-			for end := time.Now().Add(time.Second); unix.Tgkill(unix.Getpid(), tid, 0) != unix.ESRCH; {
-				if tid == unix.Getpid() || time.Now().After(end) {
-					break // it stays, or its id has gone to one that does
-				}
+			// The main thread stays, and so may a thread that has got the id since then.
+			const reused = 10 * time.Second
+			for end := time.Now().Add(reused); tid != unix.Getpid() && unix.Tgkill(unix.Getpid(), tid, 0) != unix.ESRCH && time.Now().Before(end); {
 				runtime.Gosched()
 			}
 			<-limit
@@ -332,8 +331,7 @@ func TestThreadsComeAndGo(t *testing.T) {
 	var all sync.WaitGroup
 	var usable atomic.Int64
 	var holders sync.Map // by area
-	born, end := 0, time.Now().Add(patience)
-	for ; born < births && (born < births/10 || time.Now().Before(end)); born++ {
+	for range births {
 		limit <- struct{}{}
 		all.Go(func() {
 			runtime.LockOSThread() // never unlocked: the thread ends
@@ -353,8 +351,8 @@ func TestThreadsComeAndGo(t *testing.T) {
 	close(ended)
 	after := ReadThreadStats()
 	t.Logf("before %+v, after %+v", before, after)
-	if int(usable.Load()) != born {
-		t.Errorf("%d of %d threads can run sections", usable.Load(), born)
+	if usable.Load() != births {
+		t.Errorf("%d of %d threads can run sections", usable.Load(), births)
 	}
 	if g.Owner == Libc {
 		if after != (ThreadStats{}) {
@@ -363,8 +361,8 @@ func TestThreadsComeAndGo(t *testing.T) {
 		return
 	}
 	// A goroutine may get a thread that another one has registered and unlocked.
-	if n := int(after.Registrations - before.Registrations); n < born*9/10 || n > born {
-		t.Errorf("%d registrations for %d threads", n, born)
+	if n := int(after.Registrations - before.Registrations); n < births*9/10 || n > births {
+		t.Errorf("%d registrations for %d threads", n, births)
 	}
 	if most := max(before.Areas, alive+2*growSlots); after.Areas > most {
 		t.Errorf("%d areas, want at most %d for %d threads at a time", after.Areas, most, alive)

@@ -4,7 +4,6 @@ import (
 	"os"
 	"runtime"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,9 +45,7 @@ func TestTry(t *testing.T) {
 		{"kills the thread", filtered(0), true},
 		{"traps", filtered(0x00030000), true},
 	} {
-		began := time.Now()
 		killed, err := try(row.calls)
-		t.Logf("%s: %v", row.name, time.Since(began))
 		if err != nil || killed != row.killed {
 			t.Errorf("%s: killed %v, %v; want %v", row.name, killed, err, row.killed)
 		}

@@ -6,14 +6,14 @@
 package main
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // build builds the program and returns its path. An empty overlay is none.
@@ -31,12 +31,10 @@ func build(t *testing.T, cgo, overlay string) string {
 // step runs the program and returns its report, and whether it found no fault.
 func step(t *testing.T, path string, flags ...string) (report string, right bool) {
 	t.Helper()
-	const limit = 5 * time.Minute
-	soon, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	output, err := exec.CommandContext(soon, path, flags...).CombinedOutput()
-	if soon.Err() != nil {
-		t.Fatalf("not done after %v:\n%s", limit, output)
+	ctx := stress.Context(t)
+	output, err := exec.CommandContext(ctx, path, flags...).CombinedOutput()
+	if ctx.Err() != nil {
+		t.Fatalf("not done when the time of go test is up:\n%s", output)
 	}
 	return string(output), err == nil
 }
