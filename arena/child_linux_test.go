@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vcpualloc/vcpualloc/internal/race"
 	"github.com/vcpualloc/vcpualloc/internal/stress"
 	"github.com/vcpualloc/vcpualloc/vcpu"
 )
@@ -203,6 +204,9 @@ func TestBackFails(t *testing.T) {
 // TestManyRefusalsTakeLittle has the system refuse again and again where the runtime can
 // get no memory either, and would end the process.
 func TestManyRefusalsTakeLittle(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector takes memory for each allocation, and ends the process where it gets none")
+	}
 	const goroutines, each = 4, 10_000
 	inChild(t, func() error {
 		var h Heap

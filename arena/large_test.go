@@ -52,7 +52,10 @@ func TestLargeRefuses(t *testing.T) {
 // TestFreeLargeOnce frees the same block from two goroutines at once, each after
 // a random short while: one of them does it.
 func TestFreeLargeOnce(t *testing.T) {
-	const rounds, delay = 20_000, 200
+	rounds, delay := int64(20_000), 200
+	if testing.Short() {
+		rounds /= 10
+	}
 	random := steady.Random(t)
 	h := openHeap(t, MinReserve, 0)
 	var block atomic.Pointer[byte]
@@ -95,10 +98,10 @@ func TestFreeLargeOnce(t *testing.T) {
 // other goroutine has no CPU.
 func spinUntil(value *atomic.Int64, want int64) {
 	for tries := 1; value.Load() < want; tries++ {
-		if tries%1000 == 0 {
+		if tries%100 == 0 {
 			runtime.Gosched()
 		}
-		if tries%10_000 == 0 {
+		if tries%1000 == 0 {
 			time.Sleep(time.Microsecond)
 		}
 	}

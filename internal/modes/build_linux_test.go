@@ -73,7 +73,7 @@ var builds struct {
 }
 
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "modes-")
+	folder, err := os.MkdirTemp(os.Getenv("GOTMPDIR"), "modes-") // where go test runs its programs
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -141,6 +141,9 @@ var undescribed = change{"vcpu/selftest.go", "descriptors[i], err = rseq.Describ
 // TestGuards has each of them fail in a program. It must come out in the lower
 // tier, with the reason, and play both games right.
 func TestGuards(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a program for each of them, which takes half a minute: not in short mode")
+	}
 	for _, g := range guards {
 		if g.arch != "" && g.arch != runtime.GOARCH {
 			continue

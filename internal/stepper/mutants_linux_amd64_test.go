@@ -17,6 +17,9 @@ import (
 
 // TestMutants shows that the program can fail, and that it says where.
 func TestMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the program once for each mutant, which takes half a minute: not in short mode")
+	}
 	if features := vcpu.Probe(); features.Mode == vcpu.Assigned {
 		t.Logf("no section runs here: %s", features.Reason)
 		return

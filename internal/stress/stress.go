@@ -15,8 +15,14 @@ import (
 
 var duration = flag.Duration("stress", 2*time.Second, "how long each stress test runs")
 
-// Duration returns how long a stress test is to run: the flag -stress.
-func Duration() time.Duration { return *duration }
+// Duration returns how long a stress test is to run: the flag -stress, and a quarter
+// of it in go test's short mode. A longer run tries more; none is judged by how much.
+func Duration() time.Duration {
+	if testing.Short() {
+		return *duration / 4
+	}
+	return *duration
+}
 
 // storms is how many Ps a storm sets, whatever the machine has.
 const storms = 16

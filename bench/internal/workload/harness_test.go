@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// TestHarnessCost holds the harness to its promise of HarnessLimit. Others may
-// use the CPUs, so the best of several short runs counts, and in each of them
-// the CPU time if it is less than the time that went by.
-func TestHarnessCost(t *testing.T) {
+// BenchmarkHarnessCost holds the harness to its promise of HarnessLimit. It belongs on
+// a quiet machine: "make harness". The best of several short runs counts, and in each
+// of them the CPU time if it is less than the time that went by.
+func BenchmarkHarnessCost(b *testing.B) {
 	if raceDetector {
-		return // it is the detector's cost then
+		b.Skip("it would be the race detector's cost")
 	}
 	const runs = 60
 	at, err := openEmpty(Shape{})
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	for _, shape := range Shapes() {
 		if shape.HarnessLimit >= touching {
@@ -26,16 +26,19 @@ func TestHarnessCost(t *testing.T) {
 		if shape.GoOnly {
 			length = shape.Time / 4 // there are many goroutines to start
 		}
-		best := math.Inf(1)
-		for run := 0; run < runs && best >= shape.HarnessLimit; run++ {
-			sample, _ := shape.measure(at.loops, Request{Seed: 1, Warm: time.Millisecond, Time: length})
-			if sample.CPUPerOperation > 0 && sample.Operations > 0 {
-				best = min(best, sample.NSPerOperation, sample.CPUPerOperation)
+		b.Run("shape="+shape.Name, func(b *testing.B) {
+			best := math.Inf(1)
+			for run := 0; run < runs && best >= shape.HarnessLimit; run++ {
+				sample, _ := shape.measure(at.loops, Request{Seed: 1, Warm: time.Millisecond, Time: length})
+				if sample.CPUPerOperation > 0 && sample.Operations > 0 {
+					best = min(best, sample.NSPerOperation, sample.CPUPerOperation)
+				}
 			}
-		}
-		t.Logf("%s: %.2f ns, limit %.0f", shape.Name, best, shape.HarnessLimit)
-		if best >= shape.HarnessLimit {
-			t.Errorf("%s: the harness costs %.2f ns an operation in the best of %d runs, limit %.0f", shape.Name, best, runs, shape.HarnessLimit)
-		}
+			b.ReportMetric(best, "ns/op")
+			b.ReportMetric(shape.HarnessLimit, "limit-ns/op")
+			if best >= shape.HarnessLimit {
+				b.Errorf("the harness costs %.2f ns an operation in the best of %d runs, limit %.0f", best, runs, shape.HarnessLimit)
+			}
+		})
 	}
 }

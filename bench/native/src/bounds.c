@@ -222,6 +222,13 @@ static long feast(worker *w) {
 	return served;
 }
 
+// feast_prepare lets the allocator set up what it has for each thread before the limit
+// is in force: jemalloc ends the process where it cannot.
+static void feast_prepare(worker *w) {
+	(void)w;
+	block_free(block_alloc(64));
+}
+
 static void feast_finish(worker *w) { forgo(w->own, ((glutton *)w->own)->count); }
 
 // bound sets the limit that a process in C can have: of its writable memory
@@ -253,6 +260,7 @@ static plan gluttons(scene *s) {
 		glutton *g = own_memory(sizeof *g);
 		g->random = rnd_new(s->seed, i);
 		p.workers[i].own = g;
+		p.workers[i].prepare = feast_prepare;
 		p.workers[i].finish = feast_finish;
 	}
 	glutton_limit = (long)s->parameter << 20;
