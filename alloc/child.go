@@ -17,8 +17,8 @@ import (
 // A child has caches and pages of its own. So what a tenant does costs others no
 // locks, its blocks are freed through it alone, and its Close gives back all of
 // its memory at once, blocks in use too. It takes 256 KiB of address space for each
-// vCPU and P and ten mappings more than its Reserve. Where a limit is shared, the free
-// memory of its other users is returned before an allocation fails.
+// vCPU and P more than its Reserve, and a few mappings (docs/memory.md). Where a limit is
+// shared, the free memory of its other users is returned before an allocation fails.
 func (a *Allocator) Child(o Options) (*Allocator, error) {
 	if a.closed {
 		return nil, a.errClosed()

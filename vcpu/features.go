@@ -75,9 +75,9 @@ type Features struct {
 func (f Features) Has(end int) bool { return f.Size >= end }
 
 // Probe returns the features. The first call looks, registers and tests the
-// kernel for 2 to 30 ms (300 ms where sections turn out to be broken, up to 3 s
-// where other processes have all CPUs); later calls cost a load. It may be
-// called from any goroutine.
+// kernel, for some milliseconds on a machine with a free CPU, up to half a second on
+// one whose CPUs others want (300 ms where sections turn out to be broken, 3 s at the
+// most); later calls cost a load. It may be called from any goroutine.
 //
 // It uses rseq, sched_setaffinity, sched_setattr and membarrier. Where a seccomp
 // filter refuses them, with an error or by killing, the mode is a lower one and
