@@ -227,7 +227,7 @@ func (r *runner) programs(ctx context.Context, packages []*derive.Package, row i
 				if !ok {
 					k = killer{folder: name}
 				}
-				built[name] = &program{killer: k, name: strings.ReplaceAll(name, "/", "_"), root: r.root}
+				built[name] = &program{killer: k, name: strings.ReplaceAll(name, "/", "_"), root: r.root, kills: make(map[string]int)}
 				r.progress("%s is built", name)
 				if err := built[name].build(ctx, overlay, r.folder); err != nil {
 					return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -228,9 +229,15 @@ func (r *runner) parallelly(count int, work func(int) error) error {
 	for range max(1, r.parallel) {
 		workers.Go(func() {
 			for i := range next {
+				mu.Lock()
+				failed := first != nil
+				mu.Unlock()
+				if failed {
+					continue
+				}
 				if err := work(i); err != nil {
 					mu.Lock()
-					first = errors.Join(first, err)
+					first = cmp.Or(first, err)
 					mu.Unlock()
 				}
 			}

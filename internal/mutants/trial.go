@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,6 +35,9 @@ type program struct {
 	path  string
 	root  string
 	tests []profiled // quickest first
+
+	mu    sync.Mutex
+	kills map[string]int // by test
 }
 
 // profiled is what is known of one test.
@@ -46,6 +51,10 @@ type profiled struct {
 // long together in one process; then those of the next stage.
 var stages = []time.Duration{500 * time.Millisecond, 3 * time.Second, time.Hour}
 
+// firstStage is how long those tests take together that are tried before: those that
+// have killed the most for the time that they take.
+const firstStage = 100 * time.Millisecond
+
 // quickStages are those of the small run.
 const quickStages = 1
 
@@ -55,7 +64,7 @@ const quickStages = 1
 const (
 	hangTimes  = 8
 	hangWall   = 15
-	hangLeast  = 4 * time.Second
+	hangLeast  = 2 * time.Second
 	mostMemory = 4 << 30
 )
 
@@ -132,24 +141,57 @@ func (p *program) hunt(ctx context.Context, stages []time.Duration, id, hit int)
 			tests = append(tests, t)
 		}
 	}
-	reached = len(tests) > 0
-	for _, stage := range stages {
+	first := p.byKills(tests)
+	for _, list := range append([][]profiled{first}, staged(tests, stages)...) {
+		if len(list) == 0 {
+			continue
+		}
 		var names []string
 		var sum time.Duration
-		for len(tests) > 0 && (sum+tests[0].took <= stage || len(names) == 0) {
-			sum += tests[0].took
-			names = append(names, tests[0].name)
-			tests = tests[1:]
-		}
-		if len(names) == 0 {
-			break
+		for _, t := range list {
+			names = append(names, t.name)
+			sum += t.took
 		}
 		end, _, err = p.try(ctx, names, hangLeast+hangTimes*sum, "VCPUALLOC_MUTANT="+strconv.Itoa(id))
-		if err != nil || end.killed {
-			return reached, end, err
+		if err != nil {
+			return true, end, err
+		}
+		if end.killed {
+			test, _, _ := strings.Cut(end.by, " ")
+			p.mu.Lock()
+			p.kills[test]++
+			p.mu.Unlock()
+			return true, end, nil
 		}
 	}
-	return reached, end, nil
+	return len(tests) > 0, end, nil
+}
+
+// byKills returns the tests for the first stage.
+func (p *program) byKills(tests []profiled) (first []profiled) {
+	p.mu.Lock()
+	score := func(t profiled) float64 { return (1 + float64(p.kills[t.name])) / t.took.Seconds() }
+	tests = slices.Clone(tests)
+	slices.SortFunc(tests, func(a, b profiled) int { return cmp.Compare(score(b), score(a)) })
+	p.mu.Unlock()
+	for sum := time.Duration(0); len(tests) > 0 && sum+tests[0].took <= firstStage; tests = tests[1:] {
+		sum += tests[0].took
+		first = append(first, tests[0])
+	}
+	return first
+}
+
+// staged divides tests, which are in the order of their time.
+func staged(tests []profiled, stages []time.Duration) (lists [][]profiled) {
+	for _, stage := range stages {
+		var list []profiled
+		for sum := time.Duration(0); len(tests) > 0 && (sum+tests[0].took <= stage || list == nil && stage > stages[0]); tests = tests[1:] {
+			sum += tests[0].took
+			list = append(list, tests[0])
+		}
+		lists = append(lists, list)
+	}
+	return lists
 }
 
 // try runs tests of the program. took is the time in which it did not wait for a CPU,
