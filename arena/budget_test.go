@@ -2,6 +2,8 @@ package arena
 
 import (
 	"testing"
+
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
 )
 
 // checkCharged compares what the nodes count, in pages.
@@ -127,4 +129,64 @@ func TestBudgetOfUsedPages(t *testing.T) {
 	}
 	h.budget.close() // once more changes nothing
 	checkCharged(t, "closed", map[*Budget]int64{root: 0})
+}
+
+// TestSqueezeOnlyInNeed: as long as a node has room no heap is disturbed, and when it lacks
+// some, no more heaps than have to be.
+func TestSqueezeOnlyInNeed(t *testing.T) {
+	if !osmem.CanRelease {
+		t.Skip("nothing is returned")
+	}
+	const each, count = 64, 4
+	root := NewBudget("root", nil, 1000<<pageShift, 0)
+	var heaps []*Heap
+	for range count + 1 {
+		h := new(Heap)
+		if err := h.Open(Config{Name: "test", Reserve: MinReserve, Budget: NewBudget("test", root, 0, 0)}); err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		block, _, err := h.AllocLarge(each<<pageShift, 1)
+		if err != nil || !h.FreeLarge(block) {
+			t.Fatal(err)
+		}
+		heaps = append(heaps, h)
+	}
+	own := heaps[0]
+	disturbed := func() (n int) {
+		for _, h := range heaps[1:] {
+			if h.nodes[0].pages.residentNow() < each {
+				n++
+			}
+		}
+		return n
+	}
+	room := 1000 - root.charged.Load()
+	for _, row := range []struct {
+		pages int64
+		want  int
+	}{{0, 0}, {room, 0}, {room + 1, 1}, {room + each, 1}, {room + 2*each, 2}, {room + 2*each + 1, 3}, {1 << 30, count}} {
+		if root.squeeze(own, row.pages); disturbed() != row.want {
+			t.Errorf("%d pages, %d more than there is room for: %d heaps were disturbed, want %d", row.pages, row.pages-room, disturbed(), row.want)
+		}
+	}
+	if own.nodes[0].pages.residentNow() != each {
+		t.Error("the heap that needs the pages was disturbed")
+	}
+}
+
+// TestSoftLimits: one that is exceeded counts for all below.
+func TestSoftLimits(t *testing.T) {
+	root := NewBudget("root", nil, 0, 10<<pageShift)
+	leaf := NewBudget("leaf", root, 0, 5<<pageShift)
+	for _, row := range []struct {
+		to                 *Budget
+		pages              int64
+		rootOver, leafOver bool
+	}{{leaf, 5, false, false}, {leaf, 1, false, true}, {leaf, -1, false, false}, {root, 5, false, false}, {root, 1, true, true}} {
+		row.to.charge(row.pages)
+		if root.overSoft() != row.rootOver || leaf.overSoft() != row.leafOver {
+			t.Errorf("%d pages and %d: over the soft limit are %v and %v, want %v and %v", root.charged.Load(), leaf.charged.Load(), root.overSoft(), leaf.overSoft(), row.rootOver, row.leafOver)
+		}
+	}
 }

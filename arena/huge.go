@@ -363,6 +363,13 @@ func (h *pageHeap) collapseOne(isGone func(page uint32) bool) (more bool) {
 	h.mu.Unlock()
 	err := h.memory.Collapse(h.offsetOf(g.begin(number)), osmem.Align)
 	h.mu.Lock()
+	g.tried(number, err)
+	return true
+}
+
+// tried notes the result of collapsing a region.
+func (g *regions) tried(number uint32, err error) {
+	r := &g.list[number]
 	switch {
 	case err == nil:
 		r.small = false
@@ -371,9 +378,8 @@ func (h *pageHeap) collapseOne(isGone func(page uint32) bool) (more bool) {
 		g.failed = err
 		g.full = nil
 	default:
-		r.tries++ // no huge page was free, or others were at it
+		r.tries++ // no free huge page, or khugepaged holds the range
 	}
-	return true
 }
 
 // chooseHuge applies a policy to a heap that is not used yet, or the nearest one that

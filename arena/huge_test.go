@@ -335,3 +335,134 @@ func TestCollapseQueue(t *testing.T) {
 	}
 	mustHold(t, h.checkInvariants())
 }
+
+// TestHugeAfterBreakAtEitherEnd: a free span that was kept for the huge pages at its ends
+// is a candidate again when the one or the other is broken.
+func TestHugeAfterBreakAtEitherEnd(t *testing.T) {
+	for _, broken := range []uint32{1, 2} {
+		h := newHugeHeap(t, 4)
+		// One free span from the last part of region 1 to the first of region 2, each of
+		// which is dense.
+		for page := uint32(regionPages + 200); page < 2*regionPages+50; page++ {
+			h.release(page)
+		}
+		h.returnPages(math.MaxInt32, false)
+		if got := h.there(); !sameNumbers(got, []uint32{1, 2}) {
+			t.Fatalf("dense ones have been broken: %v", got)
+		}
+		used := broken*regionPages + 100 // in use in both
+		h.breakUp(used, used+1)
+		h.returnPages(math.MaxInt32, false)
+		if got := h.there(); !sameNumbers(got, []uint32{3 - broken}) {
+			t.Errorf("region %d is broken: free memory is left in regions %v, want %d alone", broken, got, 3-broken)
+		}
+		mustHold(t, h.checkInvariants())
+	}
+}
+
+// TestCollapseIsTriedThreeTimes: a region that no huge page could be made of is queued
+// again when it has come to be in use as a whole once more, three times in all, until its
+// memory is returned. A refusal of the kernel ends it for all.
+func TestCollapseIsTriedThreeTimes(t *testing.T) {
+	h := newPageHeap(t, 8*regionPages, math.MaxInt64>>pageShift)
+	h.spareHuge(HugeCollapse)
+	g := h.huge
+	const region = 1
+	busy := errors.New("busy")
+	fill := func() bool {
+		first, _, err := h.alloc(regionPages, regionPages)
+		if err != nil || g.of(first) != region {
+			t.Fatalf("page %d, %v", first, err)
+		}
+		queued := len(g.full) == 1
+		if queued != g.list[region].queued {
+			t.Fatalf("%d regions wait, and region %d says %v", len(g.full), region, g.list[region].queued)
+		}
+		if queued {
+			g.full, g.list[region].queued = g.full[:0], false
+			g.tried(region, busy)
+		}
+		h.release(first)
+		return queued
+	}
+	for turn := range 5 {
+		if queued := fill(); queued != (turn < 3) {
+			t.Errorf("turn %d: queued is %v", turn, queued)
+		}
+	}
+	if g.collapsed != 0 || g.failed != nil || !g.list[region].small {
+		t.Errorf("after failures %d are collapsed, and %v", g.collapsed, g.failed)
+	}
+	g.returned(g.begin(region), g.begin(region+1))
+	if !fill() {
+		t.Error("a region whose memory was returned is not tried anew")
+	}
+	g.list[region].small = true
+	if g.tried(region, nil); g.collapsed != 1 || g.list[region].small {
+		t.Errorf("after a success %d are collapsed, and the region is small: %v", g.collapsed, g.list[region].small)
+	}
+}
+
+// TestRegionsOfPages: pages in use are counted in the regions that they lie in.
+func TestRegionsOfPages(t *testing.T) {
+	const base = 3 * regionPages
+	g := &regions{base: base, list: make([]region, 4)}
+	used := func(want ...uint16) {
+		t.Helper()
+		for number, r := range g.list {
+			if r.used != want[number] {
+				t.Errorf("region %d has %d pages in use, want %d", number, r.used, want[number])
+			}
+		}
+	}
+	g.count(base+10, 5, true)
+	used(5, 0, 0, 0)
+	g.count(base+regionPages-1, regionPages+2, true)
+	used(6, regionPages, 1, 0)
+	g.count(base+3*regionPages, regionPages, true)
+	used(6, regionPages, 1, regionPages)
+	g.count(base+regionPages-1, 2, false)
+	used(5, regionPages-1, 1, regionPages)
+	if g.of(base) != 0 || g.of(base+regionPages-1) != 0 || g.of(base+regionPages) != 1 || g.begin(2) != base+2*regionPages {
+		t.Error("a page lies in another region")
+	}
+	for _, row := range []struct {
+		r      region
+		sparse bool
+	}{{region{}, false}, {region{used: 1}, true}, {region{used: halfRegion - 1}, true}, {region{used: halfRegion}, false}, {region{used: 1, small: true}, false}} {
+		if row.r.isSparse() != row.sparse {
+			t.Errorf("%+v: sparse is %v", row.r, row.r.isSparse())
+		}
+	}
+}
+
+// TestRegionsReturned: a region that was returned as a whole, and is not in use, is as new;
+// of one that is a huge page and was returned in part, the rest is broken, if any is used.
+func TestRegionsReturned(t *testing.T) {
+	for _, policy := range []HugePages{HugeAdvise, HugeCollapse} {
+		for _, row := range []struct {
+			name       string
+			before     region
+			begin, end uint32 // pages of region 1
+			after      region
+			broken     int64
+			fresh      int
+		}{
+			{"whole", region{tries: 2}, 0, regionPages, region{small: policy == HugeCollapse}, 0, 0},
+			{"whole but in use", region{used: 1, tries: 2}, 0, regionPages, region{used: 1, small: true, fresh: true, tries: 2}, 1, 1},
+			{"without the first page", region{}, 1, regionPages, region{small: true, fresh: true}, 0, 1},
+			{"without the last page", region{}, 0, regionPages - 1, region{small: true, fresh: true}, 0, 1},
+			{"one page", region{used: 7}, 5, 6, region{used: 7, small: true, fresh: true}, 1, 1},
+			{"small before", region{used: 7, small: true}, 5, 6, region{used: 7, small: true}, 0, 0},
+			{"known to be fresh", region{used: 7, fresh: true}, 5, 6, region{used: 7, small: true, fresh: true}, 1, 0},
+			{"nothing", region{used: 7}, 5, 5, region{used: 7}, 0, 0},
+		} {
+			g := &regions{policy: policy, list: make([]region, 3)}
+			g.list[1] = row.before
+			g.returned(regionPages+row.begin, regionPages+row.end)
+			if g.list[1] != row.after || g.broken != row.broken || len(g.fresh) != row.fresh || g.list[0] != (region{}) || g.list[2] != (region{}) {
+				t.Errorf("%v, %s: %+v, %d broken, %d fresh; want %+v, %d and %d", policy, row.name, g.list, g.broken, len(g.fresh), row.after, row.broken, row.fresh)
+			}
+		}
+	}
+}

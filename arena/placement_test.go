@@ -392,3 +392,106 @@ func TestNodesConcurrent(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyHere: of each class all goes, more than one batch, to the transfer caches of
+// the nodes that it is of.
+func TestEmptyHere(t *testing.T) {
+	const many = 3*maxBatch + 5
+	onOneVCPU(t, func() *Heap { return openOn(t, newMachine(0, 1), 0) }, func(h *Heap) {
+		for _, class := range []uint8{1, 8, classCount - 1} {
+			setUp(t, h, class, many)
+		}
+		var objects [many]unsafe.Pointer
+		held := map[uint8]int{}
+		for _, class := range []uint8{1, 8, classCount - 1} {
+			held[class] = min(many, int(classes[class].magazine))
+			for i := range held[class] {
+				n := h.nodes[i%2]
+				if count, err := h.takeObjects(n, class, objects[i:i+1]); count != 1 {
+					t.Fatal(err)
+				}
+			}
+			held[class] = h.Magazines.PushBatch(int(class), objects[:held[class]])
+		}
+		slab := h.Magazines.Here()
+		before := h.heldByVCPUs()
+		h.emptyHere()
+		if h.Magazines.Here() != slab {
+			return
+		}
+		if held[1] != many || held[8] != many || held[classCount-1] == 0 || before == 0 {
+			t.Fatalf("the magazines held %v objects", held)
+		}
+		if left := h.heldByVCPUs(); left != 0 {
+			t.Errorf("of %d bytes %d are left in magazines", before, left)
+		}
+		for class := range held {
+			for _, n := range h.nodes {
+				var array [many]unsafe.Pointer
+				for _, object := range array[:n.transfer[class].take(array[:])] {
+					if h.on(object) != n.number {
+						t.Errorf("class %d: an object of node %d is in the transfer cache of node %d", class, h.on(object), n.number)
+					}
+				}
+			}
+		}
+		mustHold(t, h.CheckInvariants())
+	})
+}
+
+// TestYield: the other nodes return as much as the budget lacks, and no more.
+func TestYield(t *testing.T) {
+	if !osmem.CanRelease {
+		t.Skip("nothing is returned")
+	}
+	const limit = 2000 // pages
+	m := newMachine(0, 1, 2)
+	h := openOn(t, m, limit<<pageShift)
+	take := func(number int, pages uint32) uint32 {
+		page, _, err := h.nodes[number].pages.alloc(pages, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page
+	}
+	// On nodes 1 and 2, 40 free spans of 8 pages between pages in use; on node 0 one.
+	pages := uint32(max(8, osPages()))
+	var free [3][]uint32
+	for number, count := range []int{1, 40, 40} {
+		take(number, osPages()) // from here on, all begins with an OS page
+		for range count {
+			free[number] = append(free[number], take(number, pages))
+			take(number, pages)
+		}
+		for _, page := range free[number] {
+			h.nodes[number].pages.release(page)
+		}
+	}
+	resident := func() (list [3]int64) {
+		for i, n := range h.nodes {
+			list[i] = n.pages.residentNow()
+		}
+		return list
+	}
+	before := resident()
+	room := limit - h.budget.charged.Load()
+	near := h.nodes[0]
+	// What is free here goes first, and what the budget has left.
+	if !h.yield(near, room+before[0]) || resident() != before {
+		t.Errorf("there was room, and %v resident pages became %v", before, resident())
+	}
+	if !h.yield(near, room+before[0]+1) {
+		t.Error("there is no room for one page more")
+	}
+	after := resident()
+	if after[0] != before[0] || before[1]+before[2]-after[1]-after[2] != int64(pages) {
+		t.Errorf("for one page, %v resident pages became %v; one span of %d is enough", before, after, pages)
+	}
+	all := h.budget.charged.Load() - after[1] - after[2]
+	if !h.yield(near, limit-all+before[0]) || resident()[1]+resident()[2] != 0 {
+		t.Errorf("for all that is free elsewhere there is no room: %v", resident())
+	}
+	if h.yield(near, limit-all+before[0]+1) {
+		t.Error("there is room for more than all that is free")
+	}
+}

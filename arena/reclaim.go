@@ -39,19 +39,24 @@ func (h *Heap) reclaim(want int64) {
 			h.giveObjects(class, array[:n])
 		}
 	}
-	most := int64(h.size)
-	if limit := h.budget.Limit(); limit > 0 {
-		most = min(most, limit)
-	}
-	least := most / worthDraining
-	if want >= least {
-		least = 1
-	}
-	if want == 0 || h.heldByVCPUs() >= least {
+	if want == 0 || h.heldByVCPUs() >= h.leastToDrain(want) {
 		h.Magazines.Drain(func(class int, objects []unsafe.Pointer) {
 			h.giveObjects(uint8(class), objects)
 		})
 	}
+}
+
+// leastToDrain returns how many bytes the magazines must hold before all are drained for
+// a caller who needs want bytes.
+func (h *Heap) leastToDrain(want int64) int64 {
+	most := int64(h.size)
+	if limit := h.budget.Limit(); limit > 0 {
+		most = min(most, limit)
+	}
+	if least := most / worthDraining; want < least {
+		return least
+	}
+	return 1
 }
 
 // rescueShare is the part of the time that may go into making room, and rescueBurst
