@@ -213,28 +213,38 @@ func (a *Allocator) slow() rseqcs.Slow {
 	}
 }
 
-// defaultReserve returns at least four times what the allocator can ever use in bytes,
-// room for blocks that are freed in an unlucky order: its limit if it is a child,
-// else the memory of the machine. Of a bounded address space it leaves three
-// quarters to others. Options.Reserve tells it all.
+// defaultReserve returns the reservation of an allocator whose options name none.
 func (a *Allocator) defaultReserve() int64 {
+	limit, parts := int64(0), 1
+	if a.parent != nil {
+		limit = a.budget.Limit()
+	}
+	if a.options.Placement <= Local {
+		parts = arena.Parts()
+	}
+	return reserveFor(limit, machineMemory(), int64(parts), addressSpace(), dataSpace())
+}
+
+// reserveFor returns at least four times what an allocator can ever use in bytes, room
+// for blocks that are freed in an unlucky order: its limit if it is a child that has one,
+// else the memory of the machine, for each of the parts. Of a bounded address space it
+// leaves three quarters to others. 0 is no limit, unknown memory and no bound.
+func reserveFor(limit, memory, parts, addresses, data int64) int64 {
 	reserve := min(int64(16<<30), arena.MaxReserve)
-	if limit := a.budget.Limit(); a.parent != nil && limit > 0 {
+	if limit > 0 {
 		reserve = min(max(4*limit, arena.MinReserve), arena.MaxReserve)
 	} else {
-		for reserve < 4*machineMemory() && reserve < arena.MaxReserve {
+		for reserve < 4*memory && reserve < arena.MaxReserve {
 			reserve *= 2
 		}
 	}
-	if a.options.Placement <= Local {
-		reserve = min(arena.MaxReserve, reserve*int64(arena.Parts()))
+	reserve = min(arena.MaxReserve, reserve*parts)
+	if addresses > 0 {
+		reserve = min(reserve, max(addresses/4, arena.MinReserve))
 	}
-	if bound := addressSpace(); bound > 0 {
-		reserve = min(reserve, max(bound/4, arena.MinReserve))
-	}
-	if bound := dataSpace(); bound > 0 && bound < reserve/4 {
+	if data > 0 && data < reserve/4 {
 		// The page map counts towards the bound, and it grows with the reservation.
-		reserve = max(4*bound, arena.MinReserve)
+		reserve = max(4*data, arena.MinReserve)
 	}
 	return reserve
 }

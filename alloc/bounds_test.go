@@ -1,0 +1,137 @@
+package alloc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/arena"
+	"github.com/vcpualloc/vcpualloc/internal/osmem"
+)
+
+// TestReserveFor: four times the limit or the memory, for each part, within what the
+// process may have.
+func TestReserveFor(t *testing.T) {
+	if arena.MaxReserve < 1<<40 {
+		t.Skip("addresses have 32 bits")
+	}
+	const mib, gib = int64(1 << 20), int64(1 << 30)
+	for _, row := range []struct{ limit, memory, parts, addresses, data, want int64 }{
+		{0, 0, 1, 0, 0, 16 * gib},
+		{0, 4 * gib, 1, 0, 0, 16 * gib},
+		{0, 4*gib + 1, 1, 0, 0, 32 * gib},
+		{0, 100 * gib, 1, 0, 0, 512 * gib},
+		{0, 1024 * gib, 1, 0, 0, 4096 * gib},
+		{0, 9999 * gib, 1, 0, 0, 4096 * gib},
+		{0, 4 * gib, 3, 0, 0, 48 * gib},
+		{0, 1024 * gib, 3, 0, 0, 4096 * gib},
+		{100 * mib, 64 * gib, 1, 0, 0, 400 * mib},
+		{100 * mib, 64 * gib, 2, 0, 0, 800 * mib},
+		{mib, 64 * gib, 1, 0, 0, 16 * mib},
+		{2048 * gib, 64 * gib, 1, 0, 0, 4096 * gib},
+		{0, 4 * gib, 1, 8 * gib, 0, 2 * gib},
+		{0, 4 * gib, 1, 64 * gib, 0, 16 * gib},
+		{0, 4 * gib, 1, 999 * gib, 0, 16 * gib},
+		{0, 4 * gib, 1, 20 * mib, 0, 16 * mib},
+		{0, 4 * gib, 1, 0, gib, 4 * gib},
+		{0, 4 * gib, 1, 0, 4*gib - 1, 16*gib - 4},
+		{0, 4 * gib, 1, 0, 4 * gib, 16 * gib},
+		{0, 4 * gib, 1, 0, mib, 16 * mib},
+		{0, 4 * gib, 1, 8 * gib, 100 * mib, 400 * mib},
+	} {
+		if got := reserveFor(row.limit, row.memory, row.parts, row.addresses, row.data); got != row.want {
+			t.Errorf("%+v: %d MiB", row, got/mib)
+		}
+	}
+}
+
+// endingContext ends after so many calls of Err.
+type endingContext struct {
+	context.Context
+	left int
+}
+
+func (c *endingContext) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestTrimStopsMidway: a Trim whose context ends after the first piece says so, and how
+// much it has returned until then; what it left, the next one returns.
+func TestTrimStopsMidway(t *testing.T) {
+	if !osmem.CanRelease {
+		t.Skip("nothing is returned")
+	}
+	const size, count = 1 << 20, 8
+	a := open(t, Options{Retain: -1})
+	var blocks, between [][]byte
+	for range count {
+		blocks = append(blocks, must(t)(a.AllocUninit(size)))
+		between = append(between, must(t)(a.AllocUninit(size)))
+	}
+	a.FreeBatch(blocks)
+	total := int64(0)
+	for stop := 1; total < count*size; stop++ {
+		if stop > 4*count {
+			t.Fatalf("after %d calls %d bytes are returned", stop, total)
+		}
+		const calls = 2 // at the start, and before the first piece
+		released, err := a.Trim(&endingContext{t.Context(), calls})
+		if !errors.Is(err, context.Canceled) || released != size {
+			t.Fatalf("a Trim that ends after its first piece: %d bytes, %v; want %d", released, err, size)
+		}
+		total += released
+	}
+	if released, err := a.Trim(&endingContext{t.Context(), 1}); released != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("a Trim that ends before its first piece: %d bytes, %v", released, err)
+	}
+	if released, err := a.Trim(t.Context()); released < 0 || err != nil {
+		t.Errorf("%d bytes, %v", released, err)
+	}
+	a.FreeBatch(between)
+}
+
+// TestCacheSharedOrder: what was put last into the list of all vCPUs comes out first.
+func TestCacheSharedOrder(t *testing.T) {
+	a := open(t, Options{})
+	c, err := NewCache(a, CacheOptions[[64]byte]{Capacity: 1, Shared: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects [8]unsafe.Pointer
+	for i := range objects {
+		if objects[i], err = c.build(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.state.putShared(objects[:5]) != nil || c.state.putShared(objects[5:]) != nil {
+		t.Error("an object was put twice")
+	}
+	for _, want := range [][]int{{7, 6, 5}, {4}, {3, 2, 1, 0}} {
+		into := make([]unsafe.Pointer, max(len(want), 1))
+		if len(want) == 4 {
+			into = make([]unsafe.Pointer, 6)
+		}
+		n, err := c.state.takeShared(into)
+		if n != len(want) || err != nil {
+			t.Fatalf("%d objects, %v, want %d", n, err, len(want))
+		}
+		for i, index := range want {
+			if into[i] != objects[index] {
+				t.Errorf("object %d comes out where object %d was to", slices.Index(objects[:], into[i]), index)
+			}
+		}
+	}
+	if n, err := c.state.takeShared(objects[:]); n != 0 || err != nil {
+		t.Errorf("%d objects of an empty list, %v", n, err)
+	}
+	c.state.putShared(objects[:])
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	checkQuiet(t, a, 0)
+}
