@@ -24,7 +24,7 @@ func TestSetHeaderIsAtomic(t *testing.T) {
 	base := unsafe.Pointer(&memory[-controlCount/8])
 	*rowCount(base) = uint32(ps)
 	want := header{8, 16}
-	const classes = MaxClasses // some, so that the detector sees one of them
+	const classes = MaxClasses // many, so that the detector catches at least one
 	done := make(chan int)
 	go func() {
 		found := 0

@@ -45,7 +45,7 @@ func (s *Stack) stop() {
 	fenced := sections && Fence() == nil
 	// A thread counts its operation on the slabs of the Ps before it looks at their
 	// number, so the fence, which is a barrier on its CPU too, lies before or behind
-	// both. Those that are over have stored: they counted themselves out behind that.
+	// both. It counts the operation out after its last store.
 	if !fenced || atomic.LoadInt32(&s.onPs) > 0 {
 		stopTheWorld()
 	}
