@@ -53,7 +53,7 @@ func mixedBatch(t *testing.T, a *Allocator, random *rand.Rand, kind string, coun
 // places: each is refused as a whole, and frees everything without the second one.
 func TestFreeBatchDetectsDuplicates(t *testing.T) {
 	random := steady.Random(t)
-	a := open(t, Options{Reserve: 1 << 30})
+	a := open(t, Options{Reserve: min(1<<30, arena.MaxReserve)})
 	for _, kind := range []string{"rising", "falling", "random", "mixed"} {
 		for _, count := range []int{1, 2, 3, 7, 8, 9, 10, 63, 64, 65, 66, 130, 500} {
 			for range 10 {

@@ -49,13 +49,13 @@ func TestZeroedLargeTakesNoMemory(t *testing.T) {
 		a.Free(b)
 		b = alloc(size, 0)
 		for i := range writtenTo {
-			b[i*size/writtenTo] = 1
+			b[i*(size/writtenTo)] = 1
 		}
 		a.Free(b)
 		b = alloc(size, writtenTo*page)
 		for i := range writtenTo {
-			if b[i*size/writtenTo] != 0 {
-				t.Fatalf("retain %d: byte %d of a zeroed block is not zero", retain, i*size/writtenTo)
+			if b[i*(size/writtenTo)] != 0 {
+				t.Fatalf("retain %d: byte %d of a zeroed block is not zero", retain, i*(size/writtenTo))
 			}
 		}
 		b, err := a.Realloc(b, size+size/4) // grows where it is, or moves

@@ -34,7 +34,7 @@ func TestFreeLargeInAnyOrder(t *testing.T) {
 	for _, order := range freeOrders {
 		for _, huge := range []HugePages{HugeSystem, HugeAdvise} {
 			t.Run(fmt.Sprintf("%s/%v", order.name, huge), func(t *testing.T) {
-				h := openHeap(t, 2*blocks*pages<<pageShift+MinReserve, 0)
+				h := openHeap(t, min(2*blocks*pages<<pageShift+MinReserve, MaxReserve), 0)
 				n := h.nodes[0]
 				if huge != HugeSystem {
 					n.pages.spareHuge(huge)

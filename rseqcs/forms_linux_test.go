@@ -3,13 +3,14 @@
 package rseqcs
 
 import (
+	"errors"
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/procpin"
+	"github.com/vcpualloc/vcpualloc/internal/stress"
 )
 
 // variantHere returns which row of the section table this process runs.
@@ -93,7 +94,7 @@ func checkCells(t *testing.T, o operations) {
 		procpin.Unpin()
 		return p
 	}
-	for range 1000 {
+	stress.Until(t, func() error {
 		cells := makeCells(2)
 		before := place()
 		o.add(unsafe.Pointer(&cells[1]), 1)
@@ -101,11 +102,10 @@ func checkCells(t *testing.T, o operations) {
 			if first := (*int64)(unsafe.Pointer(&cells[1])); *first != 0 {
 				t.Errorf("P 1 has added to the cell of P 0")
 			}
-			return
+			return nil
 		}
-		time.Sleep(time.Millisecond) // and goes on on either P
-	}
-	t.Error("this goroutine was never on P 1")
+		return errors.New("this goroutine was never on P 1") // after a pause it goes on on either P
+	})
 }
 
 // TestCallForms plays the game with either form, whichever the process has chosen.
