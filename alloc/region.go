@@ -14,7 +14,8 @@ import (
 // RegionOptions of NewRegion. The zero value is good for most programs.
 type RegionOptions struct {
 	// Chunk is the size of the first chunk in bytes, rounded up as GoodSize does.
-	// Default: 64 KiB. Limits: 1 KiB to 1 GiB; what is outside is moved to them.
+	// Default: 64 KiB. Limits: 1 KiB to 1 GiB; what is outside is moved to them. Where a
+	// limit of the allocator refuses a chunk, smaller ones down to 64 KiB are tried.
 	Chunk int
 
 	// MaxChunk is up to where chunks double in size, in bytes. Default: 1 MiB, or
