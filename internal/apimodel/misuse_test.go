@@ -13,6 +13,7 @@ var misuseActions = []action{
 	{"freeForeign", 2, (*world).freeForeign},
 	{"freeOther", 2, (*world).freeOther},
 	{"freeTwiceLarge", 2, (*world).freeTwiceLarge},
+	{"freeStale", 1, (*world).freeStale},
 	{"freeTwiceSmall", 1, (*world).freeTwiceSmall},
 	{"freeTwiceInBatch", 0, (*world).freeTwiceInBatch},
 	{"freeEmpty", 2, (*world).freeEmpty},
@@ -106,6 +107,30 @@ func (w *world) freeTwiceLarge(o op) {
 		mustMisuse("Free", again, 0, "", func() { a.Free(again) })
 		mustMisuse("Free", again, 0, "", func() { a.Free(again[:0:0][:0:0]) })
 		mustMisuse("Realloc", again, 0, "", func() { a.Realloc(again, 10) })
+		return
+	}
+}
+
+// freeStale frees a slice of a large block that was shrunk where it is, and whose
+// capacity is the old one.
+func (w *world) freeStale(o op) {
+	for at := range w.blocks {
+		b := w.blocks[(at+o.b)%len(w.blocks)]
+		if cap(b.b) <= 4*arena.PageSize || len(b.b) == 0 {
+			continue
+		}
+		old, m := b.b[:cap(b.b)], b.owner
+		n := arena.PageSize + 1 + o.m*o.n&0xffff%(cap(b.b)-2*arena.PageSize)
+		w.drop(b)
+		fill(old, b.seed)
+		after, err := m.a.Realloc(old, n)
+		check(err == nil, "Realloc of %d bytes to %d: %v", len(old), n, err)
+		checkFilled(after, b.seed, "Realloc")
+		if addressOf(after) == addressOf(old) && cap(after) < len(old) {
+			mustMisuse("Free", old, cap(after), "capacity", func() { m.a.Free(old) })
+			mustMisuse("Realloc", old, cap(after), "capacity", func() { m.a.Realloc(old, 10) })
+		}
+		w.keep(m, after, "Realloc")
 		return
 	}
 }

@@ -20,6 +20,9 @@ var (
 	without  = flag.String("without", "", "regular expression of the operations that are left out")
 )
 
+// patience is after what time a list hangs.
+const patience = 2 * time.Minute
+
 // slabs bounds how many vCPUs and Ps have magazines.
 var slabs = vcpu.Max() + 8
 
@@ -49,7 +52,11 @@ func TestModel(t *testing.T) {
 				ops := opLists.Draw(rt, "ops")
 				lists++
 				operations += len(ops)
-				if err := run(ops); err != nil {
+				hangs := time.AfterFunc(patience, func() {
+					panic("a list does not end; for regressions_test.go:\n" + literal(ops))
+				})
+				err := run(ops)
+				if hangs.Stop(); err != nil {
 					failed = true
 					t.Errorf("list %d: %v", lists, err)
 					ops, err = reduce(ops, err)

@@ -18,6 +18,7 @@ var regionActions = []action{
 	{"regionCopy", 3, (*world).regionCopy},
 	{"regionTyped", 4, (*world).regionTyped},
 	{"regionAppend", 6, (*world).regionAppend},
+	{"regionGrow", 3, (*world).regionGrow},
 	{"regionMark", 3, (*world).regionMark},
 	{"regionRewind", 3, (*world).regionRewind},
 	{"regionReset", 2, (*world).regionReset},
@@ -393,6 +394,27 @@ func (w *world) regionAppend(o op) {
 	default:
 		check(addressOf(after) != addressOf(s), "RegionAppend has extended memory of others")
 		r.keep(w, after, "RegionAppend")
+	}
+}
+
+// regionGrow appends to the newest piece of a region, up to the end of its chunk and
+// beyond it.
+func (w *world) regionGrow(o op) {
+	r := w.pickRegion(o)
+	if r == nil || r.owner.closed {
+		return
+	}
+	if !r.bytesOne(w, 1+o.b%8, o.m%2 == 0) {
+		return
+	}
+	more := 1 + o.n&0x3f
+	for range 30 {
+		newest := r.pieces[len(r.pieces)-1]
+		o := op{a: o.a, b: 0, m: 2, n: more} // the whole of the newest piece
+		if cap(newest.b) > 4<<10 {
+			return
+		}
+		w.regionAppend(o)
 	}
 }
 

@@ -140,6 +140,8 @@ func (m *allocator) wrong(w *world, s *alloc.Stats, live int64) string {
 		return "the free bytes of the classes do not make the cached ones, " + itoa(cached)
 	case atHand != s.CachedVCPU:
 		return "Slabs has another number of bytes than CachedVCPU, " + itoa(atHand)
+	case s.DoubleFrees != 0:
+		return "double frees, and there was none"
 	case nodes.Backed != s.Backed || nodes.Gone != s.Gone || nodes.PageHeapFree != s.PageHeapFree || nodes.Released != s.Released:
 		return "the nodes do not make the sum"
 	case s.RoundingMost < 0 || s.RoundingMost > s.Live:
