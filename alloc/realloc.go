@@ -28,22 +28,20 @@ func (a *Allocator) ReallocUninit(b []byte, n int) ([]byte, error) {
 func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, error) {
 	p := unsafe.Pointer(unsafe.SliceData(b))
 	usable := a.UsableSize(b)
-	if usable == 0 {
-		switch {
-		case n < 0:
-			return make([]byte, n), nil // panics
-		case a.closed:
-			return nil, a.errClosed()
-		case !isEmpty(b):
-			panic(a.misuse(op, p))
-		}
-	} else if cap(b) > usable {
+	switch {
+	case usable == 0 && n >= 0 && !a.closed && !isEmpty(b):
+		panic(a.misuse(op, p))
+	case usable == 0 && zeroed:
+		return a.Alloc(n)
+	case usable == 0:
+		return a.AllocUninit(n)
+	case cap(b) > usable:
 		panic(a.stale(op, b))
 	}
 	if n > 0 && n <= usable && (n >= usable/2 || GoodSize(n) == usable) {
 		return inPlace(b, n, usable, zeroed), nil
 	}
-	if n > arena.PageSize && usable > 0 && a.heap.IsLarge(p) {
+	if n > arena.PageSize && a.heap.IsLarge(p) {
 		if n < usable {
 			a.heap.ShrinkLarge(p, n)
 			return inPlace(b, n, arena.PagesFor(n)*arena.PageSize, zeroed), nil
@@ -75,7 +73,7 @@ func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, er
 
 // newPlace returns a block for n bytes of a block that has usable ones.
 func (a *Allocator) newPlace(n, usable int) ([]byte, error) {
-	if usable > 0 && n > usable && n > growingFrom && !a.closed {
+	if n > usable && n > growingFrom {
 		// Without room for so many pages there may be some for a block of a class.
 		if p, _, err := a.heap.AllocGrowing(n); err == nil {
 			return blockOf(p, n, arena.PagesFor(n)*arena.PageSize), nil

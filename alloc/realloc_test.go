@@ -74,6 +74,23 @@ func TestReallocClears(t *testing.T) {
 	checkQuiet(t, a, 0)
 }
 
+// TestReallocOfNoBlockIsAlloc checks that it is zero to the capacity, too, where a block
+// full of ones was.
+func TestReallocOfNoBlockIsAlloc(t *testing.T) {
+	a := open(t, Options{})
+	for _, none := range [][]byte{nil, {}, must(t)(a.Alloc(0))} {
+		for _, n := range sizes() {
+			b := must(t)(a.AllocUninit(n))
+			fill(b[:cap(b)], 0xff)
+			a.Free(b)
+			b = must(t)(a.Realloc(none, n))
+			checkBlock(t, a, b, n)
+			a.Free(b)
+		}
+	}
+	checkQuiet(t, a, 0)
+}
+
 // TestReallocMisuse: what is no block stays what it is, and no block is made for it.
 func TestReallocMisuse(t *testing.T) {
 	a := open(t, Options{})
