@@ -22,7 +22,7 @@ var blockActions = []action{
 	{"free", 16, (*world).free},
 	{"freeBatch", 4, (*world).freeBatch},
 	{"realloc", 10, (*world).realloc},
-	{"reallocEmpty", 0, (*world).reallocEmpty},
+	{"reallocEmpty", 1, (*world).reallocEmpty},
 	{"trim", 2, (*world).trimOp},
 	{"trimCancelled", 1, (*world).trimCancelled},
 	{"questions", 1, (*world).questions},
@@ -114,6 +114,7 @@ func (w *world) aligned(o op) {
 func (w *world) refused(m *allocator, n, align int, err error, what string) {
 	text := err.Error()
 	check(strings.Contains(text, m.name), "%s: %q does not name %s", what, text, m.name)
+	check(strings.Count(text, "alloc: ") == 1, "%s: %q says alloc: more than once", what, text)
 	var limit *alloc.LimitError
 	switch {
 	case errors.Is(err, alloc.ErrLimit):

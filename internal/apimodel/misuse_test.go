@@ -1,7 +1,9 @@
 package apimodel
 
 import (
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vcpualloc/vcpualloc/alloc"
@@ -15,7 +17,7 @@ var misuseActions = []action{
 	{"freeTwiceLarge", 2, (*world).freeTwiceLarge},
 	{"freeStale", 1, (*world).freeStale},
 	{"freeTwiceSmall", 1, (*world).freeTwiceSmall},
-	{"freeTwiceInBatch", 0, (*world).freeTwiceInBatch},
+	{"freeTwiceInBatch", 2, (*world).freeTwiceInBatch},
 	{"freeEmpty", 2, (*world).freeEmpty},
 	{"putWrong", 2, (*world).putWrong},
 	{"wrongAlignment", 1, (*world).wrongAlignment},
@@ -168,26 +170,32 @@ func (w *world) freeTwiceSmall(o op) {
 	fail("a double free of %d bytes was never seen in 100 tries", n)
 }
 
-// freeTwiceInBatch has a batch in which a block is twice, with another one between.
+// freeTwiceInBatch has a batch in which a block is twice, anywhere, which frees none.
 func (w *world) freeTwiceInBatch(o op) {
-	n := []int{8, 24, 64, 100, 1000, 4096, 9000, 200_000, 300_000}[o.b%9]
-	a, err := alloc.New(alloc.Options{Reserve: granule, ReleaseDelay: -1})
-	if err != nil {
-		check(w.faulty, "New: %v", err)
+	m, first := w.open(o), w.pick(o)
+	if first != nil {
+		m = first.owner
+	}
+	var batch [][]byte
+	for i, b := range w.blocks {
+		if b.owner == m && cap(b.b) > 0 && len(batch) < []int{2, 10, 63, 70, 300}[o.m%5] {
+			batch = append(batch, cut(b.b, i*o.m))
+		}
+	}
+	if len(batch) == 0 {
 		return
 	}
-	defer a.Close()
-	blocks := make([][]byte, 2+o.m%30)
-	if filled, err := a.AllocBatch(blocks, n); err != nil {
-		check(w.faulty || filled > 0, "AllocBatch: %v", err)
-		return
+	random := rand.New(rand.NewPCG(uint64(o.n), uint64(o.m)))
+	random.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+	again := batch[random.IntN(len(batch))]
+	batch = slices.Insert(batch, random.IntN(len(batch)+1), again[:cap(again)/2:cap(again)/2])
+	if o.b%2 == 0 {
+		batch = append(batch, nil, nil)
 	}
-	twice := o.m / 2 % len(blocks)
-	batch := append(append([][]byte{}, blocks...), blocks[twice])
-	value := panicOf(func() { a.FreeBatch(batch) })
-	e, ok := value.(*alloc.MisuseError)
-	check(ok, "FreeBatch of %d blocks of %d bytes and number %d of them again: panic with %v, want a *MisuseError", len(blocks), n, twice, value)
-	check(e.Addr == addressOf(blocks[twice]), "FreeBatch: %+v, want the address %#x", *e, addressOf(blocks[twice]))
+	e, ok := panicOf(func() { m.a.FreeBatch(batch) }).(*alloc.MisuseError)
+	check(ok && e.Op == "FreeBatch" && e.Addr == addressOf(again) && strings.Contains(e.Reason, "double free"),
+		"FreeBatch of %d slices, one of them a second time: %+v, want a *MisuseError about %#x", len(batch), e, addressOf(again))
+	check(e.Size == 0 || e.Size == m.a.UsableSize(again), "FreeBatch: %+v, of a block of %d bytes", e, m.a.UsableSize(again))
 }
 
 // freeEmpty frees what is no block, which is ignored.

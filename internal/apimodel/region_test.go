@@ -34,6 +34,8 @@ type region struct {
 	serial int // counts pieces that take room
 	epoch  int // counts Reset and Release
 	held   int64
+	first  int // bytes of the first chunk, before rounding
+	most   int // of the largest
 }
 
 // piece is one allocation. Its block is live.
@@ -59,7 +61,15 @@ func (w *world) newRegion(o op) {
 		Chunk:    []int{0, 0, 0, 1, 1 << 10, 3000, 16 << 10, 64 << 10, 100_000, 256 << 10, 300_000, 1 << 20, -1}[o.m%13],
 		MaxChunk: []int{0, 0, 0, 1, 64 << 10, 256 << 10, 1 << 20, 2 << 20, -1}[o.b%9],
 	}
-	w.regions = append(w.regions, &region{r: alloc.NewRegion(m.a, options), owner: m})
+	r := &region{r: alloc.NewRegion(m.a, options), owner: m, first: 64 << 10}
+	if options.Chunk != 0 {
+		r.first = max(options.Chunk, 1<<10)
+	}
+	r.most = max(1<<20, r.first)
+	if options.MaxChunk != 0 {
+		r.most = max(options.MaxChunk, r.first)
+	}
+	w.regions = append(w.regions, r)
 }
 
 // pickRegion returns a region, which o.a selects, or nil.
@@ -157,28 +167,37 @@ func (w *world) regionFill(o op) {
 	})
 }
 
-// regionTight asks a region whose chunks have grown for n bytes, where the limit has
-// room for about as many.
+// regionTight lets the chunks of a region grow, fills the limit, and asks for as much as
+// the next chunk would be cut for: there is no room for it, but maybe for a smaller one.
 func (w *world) regionTight(o op) {
 	r := w.pickRegion(o)
-	if r == nil || r.owner.closed || r.owner.tightest() == 0 || o.n <= 0 || o.n > 1<<20 {
+	if r == nil || r.owner.closed || r.owner.tightest() == 0 {
 		return
 	}
-	w.regionFill(op{a: o.a, b: o.b >> 2, n: o.m})
-	n := min(max(o.n, 4<<10), 200_000)
+	r.release(w)
+	chunk, piece := r.first, r.first/4
+	for chunk < r.most && r.bytes()+4*int64(chunk) < min(r.owner.tightest()/2, 600<<10) && len(r.pieces) < 300 {
+		for range 4 * chunk / r.first {
+			if !r.bytesOne(w, piece, false) {
+				return
+			}
+		}
+		chunk = min(2*chunk, r.most)
+	}
+	n := chunk/4 - o.b%3*8
 	for range 200 {
-		if !w.room(r.owner, n) || !w.allocOne(r.owner, n, false) {
+		if fill := n / (1 + o.m%4); !w.room(r.owner, fill) || !w.allocOne(r.owner, fill, false) {
 			break
 		}
 	}
-	if last := len(w.blocks) - 1; o.b&2 > 0 && last >= 0 && w.blocks[last].owner == r.owner {
+	if last := len(w.blocks) - 1; o.m&4 > 0 && last >= 0 && w.blocks[last].owner == r.owner {
 		b := w.blocks[last]
 		w.drop(b)
 		r.owner.a.Free(b.b)
 	}
-	for range 1 + o.b%4 {
+	for range 4 {
 		if w.room(r.owner, n) {
-			r.bytesOne(w, n, o.m%2 == 0)
+			r.bytesOne(w, n, o.m&8 == 0)
 		}
 	}
 }

@@ -18,7 +18,7 @@ var treeActions = []action{
 	{"default", 1, (*world).useDefault},
 	{"close", 2, (*world).closeOp},
 	{"afterClose", 3, (*world).afterClose},
-	{"wrongOptions", 0, (*world).wrongOptions},
+	{"wrongOptions", 1, (*world).wrongOptions},
 	{"faults", 2, (*world).faultsOp},
 }
 
