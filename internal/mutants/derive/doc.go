@@ -19,7 +19,8 @@
 //	comparisons   < to <= and to >, and the others likewise
 //	arithmetic    + and -, * and /, << and >>, & and | exchanged, &^ to &, % to /; the
 //	              right operand left out; a sign left out
-//	constants     integers plus 1, minus 1, 0 and doubled, where they are used; booleans
+//	constants     integers plus 1, minus 1 (up to 65535, and not of a time.Duration), 0 and
+//	              doubled, where they are used; booleans negated
 //	min and max   exchanged; an operand left out
 //	calls         without a result that is used: left out; two neighboring arguments of
 //	              the same type exchanged
@@ -40,7 +41,8 @@
 //     errors.New, whose results are text; operands of + that are strings
 //   - arguments of panic, and panic as a statement: the condition before it is mutated
 //   - runtime.KeepAlive, whose effect depends on when the collector runs
-//   - constants that are returned beside an error
+//   - constants that are returned beside an error, and what is returned beside false: no
+//     caller looks at it
 //   - code below a constant condition that is false in this build
 //   - declarations of constants: a constant is mutated at each use
 package derive

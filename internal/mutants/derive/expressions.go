@@ -208,6 +208,10 @@ func (d *deriver) constants(e ast.Expr, context ast.Node, k int, value *big.Int)
 			changed[1] = value
 		}
 	}
+	// Of a large bound, and of a time, one more or less is as good.
+	if value.CmpAbs(big.NewInt(largeConstant)) >= 0 || isDuration(d.typeOf(e)) {
+		changed[0], changed[1] = value, value
+	}
 	seen := map[string]bool{value.String(): true}
 	for i, c := range changed {
 		if seen[c.String()] {
@@ -216,6 +220,14 @@ func (d *deriver) constants(e ast.Expr, context ast.Node, k int, value *big.Int)
 		seen[c.String()] = true
 		d.add(e, context, k, i, "%s to %s", d.textOf(e), []string{"plus 1", "minus 1", "0", "doubled"}[i])
 	}
+}
+
+// largeConstant is from where on a constant is not mutated by one.
+const largeConstant = 1 << 16
+
+func isDuration(t types.Type) bool {
+	named, ok := types.Unalias(t).(*types.Named)
+	return ok && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == "time" && named.Obj().Name() == "Duration"
 }
 
 // composite leaves fields of struct literals out.

@@ -258,9 +258,12 @@ func (d *deriver) returned(s *ast.ReturnStmt) {
 	for _, e := range s.Results {
 		d.mark(e, roleValue)
 	}
-	if last := len(s.Results) - 1; last > 0 && d.isError(s.Results[last]) {
+	// What is returned beside an error, or beside false, is not looked at.
+	if last := len(s.Results) - 1; last > 0 {
+		value := d.constantOf(s.Results[last])
+		no := value != nil && value.Kind() == constant.Bool && !constant.BoolVal(value)
 		for _, e := range s.Results[:last] {
-			if d.constantOf(e) != nil {
+			if no || d.isError(s.Results[last]) && d.constantOf(e) != nil {
 				d.mark(e, roleLeftAlone)
 			}
 		}
@@ -268,6 +271,9 @@ func (d *deriver) returned(s *ast.ReturnStmt) {
 	switch {
 	case len(s.Results) == results.Len():
 		for i, e := range s.Results {
+			if d.roles[e]&roleLeftAlone != 0 {
+				continue
+			}
 			what := "result"
 			if len(s.Results) > 1 {
 				what = fmt.Sprintf("result %d", i+1)
