@@ -3,6 +3,7 @@ package alloc
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -225,4 +226,212 @@ func TestRegionAppendGrows(t *testing.T) {
 	r.Release()
 	checkQuiet(t, limited, 0)
 	checkQuiet(t, a, 0)
+}
+
+// TestRegionClearsAhead: Bytes clears 4 KiB at once, or the rest of the chunk, or what is
+// asked for, and knows it; BytesUninit clears nothing.
+func TestRegionClearsAhead(t *testing.T) {
+	const chunk = 16 << 10
+	a := open(t, Options{})
+	r := NewRegion(a, RegionOptions{Chunk: chunk, MaxChunk: chunk})
+	fillChunk := func() {
+		t.Helper()
+		must(t)(r.BytesUninit(8))
+		fill(r.chunks[0], 0xff)
+		r.Reset()
+	}
+	for _, row := range []struct{ before, n, ahead int }{
+		{0, 8, 4<<10 - 8}, {0, 1, 4<<10 - 8}, {0, 4 << 10, 0}, {0, 4<<10 - 8, 8},
+		{chunk - 1000, 8, 992}, {chunk - 8, 8, 0}, {chunk - 8, 1, 0},
+	} {
+		fillChunk()
+		if row.before == 0 {
+			must(t)(r.BytesUninit(8)) // the chunk is entered by one that clears nothing
+			r.Rewind(RegionMark{r, r.generation, r.end, 1, chunk, 0})
+		}
+		for done := 0; done < row.before; done += 8 {
+			if b := must(t)(r.BytesUninit(8)); b[0] != 0xff {
+				t.Fatal("BytesUninit clears memory")
+			}
+		}
+		must(t)(r.Bytes(row.n))
+		if ahead := r.room - min(r.dirty, r.room); ahead != row.ahead || r.used != 1 {
+			t.Errorf("%d bytes after %d: %d are cleared ahead, want %d; %d chunks used", row.n, row.before, ahead, row.ahead, r.used)
+		}
+		r.Reset()
+	}
+	r.Release()
+}
+
+// TestRegionOwnUninit: a block of its own is cleared for Bytes alone.
+func TestRegionOwnUninit(t *testing.T) {
+	a := open(t, Options{})
+	for range 100 {
+		r := NewRegion(a, RegionOptions{})
+		fill(must(t)(r.BytesUninit(20_000)), 0xff)
+		r.Release()
+		b := must(t)(r.BytesUninit(20_000)) // the newest of this vCPU
+		left := b[0] == 0xff && b[19_999] == 0xff
+		r.Release()
+		if left {
+			return
+		}
+	}
+	t.Error("BytesUninit clears blocks of their own")
+}
+
+// TestRegionChunksAtFullLimit: where a limit refuses a chunk, one of half the size is tried,
+// down to 64 KiB.
+func TestRegionChunksAtFullLimit(t *testing.T) {
+	const kib = 1 << 10
+	for _, row := range []struct {
+		limit  int
+		chunks []int
+	}{
+		{1024 * kib, []int{256 * kib, 512 * kib, 256 * kib}},
+		{1024*kib + 64*kib, []int{256 * kib, 512 * kib, 256 * kib, 64 * kib}},
+		{1024*kib + 32*kib, []int{256 * kib, 512 * kib, 256 * kib}},
+		{1024*kib - 8*kib, []int{256 * kib, 512 * kib, 128 * kib, 64 * kib}},
+	} {
+		a := open(t, Options{Limit: int64(row.limit)})
+		r := NewRegion(a, RegionOptions{Chunk: 256 * kib, MaxChunk: 1024 * kib})
+		const n = 8 * kib
+		for len(r.own) == 0 {
+			if _, err := r.BytesUninit(n); err != nil {
+				break
+			}
+		}
+		var chunks []int
+		for _, chunk := range r.chunks {
+			chunks = append(chunks, len(chunk))
+		}
+		if !slices.Equal(chunks, row.chunks) {
+			t.Errorf("limit %d: chunks of %v bytes, want %v", row.limit, chunks, row.chunks)
+		}
+		if len(a.regions.all) != 1 {
+			t.Errorf("the region is listed %d times", len(a.regions.all))
+		}
+		r.Release()
+		checkQuiet(t, a, 0)
+	}
+}
+
+// TestRegionFullLimitIsAnError: every call says so.
+func TestRegionFullLimitIsAnError(t *testing.T) {
+	a := open(t, Options{Limit: 64 << 10})
+	r := NewRegion(a, RegionOptions{})
+	for {
+		if _, err := a.AllocUninit(8); err != nil {
+			break
+		}
+	}
+	for name, call := range map[string]func() error{
+		"Bytes":        func() error { _, err := r.Bytes(8); return err },
+		"BytesUninit":  func() error { _, err := r.BytesUninit(8); return err },
+		"Copy":         func() error { _, err := r.Copy([]byte("a")); return err },
+		"String":       func() error { _, err := r.String("a"); return err },
+		"RegionNew":    func() error { _, err := RegionNew[int64](r); return err },
+		"RegionSlice":  func() error { _, err := RegionSlice[int64](r, 1); return err },
+		"RegionAppend": func() error { _, err := RegionAppend(r, nil, 1); return err },
+	} {
+		if err := call(); !errors.Is(err, ErrLimit) {
+			t.Errorf("%s: %v, want ErrLimit", name, err)
+		}
+	}
+}
+
+// TestRegionMarksEnd: no mark from before Reset or Release is good, nor one of another
+// region, whatever the region holds by then.
+func TestRegionMarksEnd(t *testing.T) {
+	a := open(t, Options{})
+	for name, end := range map[string]func(r *Region) RegionMark{
+		"Reset":   func(r *Region) RegionMark { m := r.Mark(); r.Reset(); return m },
+		"Release": func(r *Region) RegionMark { m := r.Mark(); r.Release(); return m },
+		"another": func(*Region) RegionMark { return NewRegion(a, RegionOptions{}).Mark() },
+	} {
+		for _, n := range []int{0, 100} {
+			r := NewRegion(a, RegionOptions{})
+			must(t)(r.Bytes(n))
+			m := end(r)
+			must(t)(r.Bytes(1000))
+			reason := map[string]string{"another": "another region"}[name]
+			if reason == "" {
+				reason = "before Reset or Release"
+			}
+			misuse, ok := panicOf(func() { r.Rewind(m) }).(*MisuseError)
+			if !ok || !strings.Contains(misuse.Reason, reason) {
+				t.Errorf("%s after %d bytes: %v, want %q", name, n, misuse, reason)
+			}
+			r.Release()
+		}
+	}
+}
+
+// TestRegionAppendExactly: up to the capacity a slice stays as it is; past it a moved one
+// has twice the capacity, in bytes rounded up to 8, and in place it takes no byte more.
+func TestRegionAppendExactly(t *testing.T) {
+	a := open(t, Options{})
+	r := NewRegion(a, RegionOptions{})
+	s, err := RegionSlice[uint64](r, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := r.room
+	full, err := RegionAppend(r, s[:1], 1, 2, 3)
+	if err != nil || unsafe.SliceData(full) != unsafe.SliceData(s) || len(full) != 4 || cap(full) != 4 || r.room != room {
+		t.Errorf("up to the capacity: %v with room for %d, %v", full, cap(full), err)
+	}
+	must(t)(r.Bytes(8)) // behind it
+	moved, err := RegionAppend(r, full, 4)
+	if err != nil || cap(moved) != 8 || len(moved) != 5 {
+		t.Errorf("moved: %v with room for %d, want 8, %v", moved, cap(moved), err)
+	}
+	room = r.room
+	grown, err := RegionAppend(r, moved, 5, 6, 7, 8)
+	if err != nil || unsafe.SliceData(grown) != unsafe.SliceData(moved) || cap(grown) != 9 || r.room != room-8 {
+		t.Errorf("in place: room for %d, want 9; %d bytes are taken, want 8; %v", cap(grown), room-r.room, err)
+	}
+	// 25 bytes and 7 that no element fits.
+	one, err := RegionSlice[[25]byte](r, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := RegionAppend(r, one, [25]byte{1})
+	if err != nil || unsafe.SliceData(two) != unsafe.SliceData(one) || len(two) != 2 || two[1] != [25]byte{1} {
+		t.Errorf("in place behind 25 bytes: %d elements, %v", len(two), err)
+	}
+	nothing, err := RegionAppend(r, make([]struct{}, 3), make([]struct{}, 5)...)
+	if err != nil || len(nothing) != 8 {
+		t.Errorf("%d elements without a size, %v", len(nothing), err)
+	}
+	r.Release()
+}
+
+// TestRegionsOfClosed: calls that would need no memory say that the allocator is closed,
+// too; to retire the regions once more does no harm.
+func TestRegionsOfClosed(t *testing.T) {
+	a := open(t, Options{})
+	r := NewRegion(a, RegionOptions{})
+	s, err := RegionSlice[byte](r, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := r.Mark()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.regions.retire()
+	if _, err := RegionSlice[struct{}](r, 1); !errors.Is(err, ErrClosed) {
+		t.Errorf("RegionSlice of nothing: %v", err)
+	}
+	if same, err := RegionAppend(r, s[:1], 1); !errors.Is(err, ErrClosed) || len(same) != 1 {
+		t.Errorf("RegionAppend within the capacity: %v", err)
+	}
+	if _, err := r.Bytes(0); !errors.Is(err, ErrClosed) {
+		t.Errorf("Bytes of nothing: %v", err)
+	}
+	r.Rewind(m)
+	if r.used != 0 || r.room != 0 {
+		t.Errorf("%d chunks used, room %d", r.used, r.room)
+	}
 }
