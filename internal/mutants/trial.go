@@ -208,16 +208,18 @@ func (p *program) try(ctx context.Context, tests []string, limit time.Duration, 
 	endWithChildren(command)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
+	w := watch{began: time.Now(), waited: make(map[string]time.Duration)}
 	if err := command.Start(); err != nil {
 		return death{}, 0, fmt.Errorf("%s: %w", p.name, err)
 	}
-	w := watch{pid: command.Process.Pid, began: time.Now(), waited: make(map[string]time.Duration)}
+	w.pid = command.Process.Pid
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		w.until(limited, limit, stop)
 	}()
 	err = command.Wait()
+	w.ended = time.Now()
 	cause := context.Cause(limited)
 	stop(nil)
 	<-watched
@@ -242,6 +244,7 @@ var errGreedy = errors.New("the test takes too much memory")
 type watch struct {
 	pid    int
 	began  time.Time
+	ended  time.Time                // zero while it runs
 	waited map[string]time.Duration // for a CPU, by thread
 }
 
@@ -249,11 +252,11 @@ const watchPeriod = 50 * time.Millisecond
 
 // took is the time since the start less what its threads have waited for a CPU.
 func (w *watch) took() time.Duration {
-	took := time.Since(w.began)
+	took := cmp.Or(w.ended, time.Now()).Sub(w.began)
 	for _, waited := range w.waited {
 		took -= waited
 	}
-	return max(took, watchPeriod)
+	return max(took, time.Millisecond)
 }
 
 // until ends the process when it hangs or takes too much memory.
