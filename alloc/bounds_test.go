@@ -3,8 +3,10 @@ package alloc
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/arena"
@@ -134,4 +136,85 @@ func TestCacheSharedOrder(t *testing.T) {
 		t.Error(err)
 	}
 	checkQuiet(t, a, 0)
+}
+
+// TestOptionBorders: the least of each option is good, and one less is not.
+func TestOptionBorders(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		o    Options
+		good bool
+	}{
+		{"the least limit", Options{Limit: 64 << 10}, true},
+		{"less", Options{Limit: 64<<10 - 1}, false},
+		{"the least soft limit", Options{SoftLimit: 64 << 10}, true},
+		{"less", Options{SoftLimit: 64<<10 - 1}, false},
+		{"the least delay", Options{ReleaseDelay: 10 * time.Millisecond}, true},
+		{"less", Options{ReleaseDelay: 10*time.Millisecond - 1}, false},
+		{"the least that is one", Options{ReleaseDelay: 1}, false},
+		{"no delay, never", Options{ReleaseDelay: -1}, true},
+		{"the least rate", Options{ReleaseRate: 1 << 20}, true},
+		{"less", Options{ReleaseRate: 1<<20 - 1}, false},
+		{"below none", Options{ReleaseRate: -1}, false},
+		{"the first policy", Options{HugePages: HugeSystem}, true},
+		{"the last policy", Options{HugePages: HugeCollapse}, true},
+		{"behind it", Options{HugePages: HugeCollapse + 1}, false},
+		{"before it", Options{HugePages: HugeSystem - 1}, false},
+		{"the first placement", Options{Placement: Local}, true},
+		{"no node", Options{Placement: OnNode(-1)}, false},
+	} {
+		row.o.Reserve = arena.MinReserve
+		a, err := New(row.o)
+		if (err == nil) != row.good {
+			t.Errorf("%s: %+v: %v", row.name, row.o, err)
+		}
+		if err == nil {
+			if want := max(row.o.ReleaseDelay, 0); row.o.ReleaseDelay == 0 && a.options.ReleaseDelay != time.Second || want > 0 && a.options.ReleaseDelay != want {
+				t.Errorf("%s: a delay of %v", row.name, a.options.ReleaseDelay)
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestAllocAlignedClass: a block up to MaxSmall at up to 8 KiB is of the smallest class
+// whose size is a multiple of the alignment; others are whole pages.
+func TestAllocAlignedClass(t *testing.T) {
+	a := open(t, Options{})
+	for _, n := range []int{0, 1, 8, 9, 104, 4000, 8191, 8192, 8193, 100_000, arena.MaxSmall - 1, arena.MaxSmall, arena.MaxSmall + 1} {
+		for align := 1; align <= 16<<10; align *= 2 {
+			want := 0
+			if n <= arena.MaxSmall && align <= 8<<10 {
+				for want = GoodSize(max(n, 1)); want%align != 0; want = GoodSize(want + 1) {
+				}
+			}
+			if want == 0 || want > arena.MaxSmall {
+				want = (max(n, 1) + arena.PageSize - 1) / arena.PageSize * arena.PageSize
+			}
+			b := must(t)(a.AllocAligned(n, align))
+			class := int(a.heap.ClassAt(unsafe.Pointer(unsafe.SliceData(b))))
+			if len(b) != n || cap(b) != want || (class == 0) != (n > arena.MaxSmall || align > 8<<10) {
+				t.Errorf("%d bytes at %d: %d of %d, class %d; want %d", n, align, len(b), cap(b), class, want)
+			}
+			a.Free(b)
+		}
+	}
+	checkQuiet(t, a, 0)
+}
+
+// TestGoodSizeBorders: up to the largest number, what is rounded up does not overflow.
+func TestGoodSizeBorders(t *testing.T) {
+	for _, row := range [][2]int{
+		{0, 0}, {1, 8}, {8, 8}, {9, 16}, {arena.MaxSmall, arena.MaxSmall},
+		{arena.MaxSmall + 1, arena.MaxSmall + arena.PageSize},
+		{math.MaxInt - arena.PageSize, (math.MaxInt-arena.PageSize)/arena.PageSize*arena.PageSize + arena.PageSize},
+		{math.MaxInt - arena.PageSize + 1, math.MaxInt - arena.PageSize + 1},
+		{math.MaxInt, math.MaxInt},
+	} {
+		if got := GoodSize(row[0]); got != row[1] {
+			t.Errorf("GoodSize(%d) is %d, want %d", row[0], got, row[1])
+		}
+	}
 }
