@@ -201,6 +201,7 @@ func TestAllocAlignedClass(t *testing.T) {
 			a.Free(b)
 		}
 	}
+	mustMisuse(t, a, MisuseError{Op: "AllocAligned"}, func() { a.AllocAligned(8, math.MinInt) })
 	checkQuiet(t, a, 0)
 }
 
