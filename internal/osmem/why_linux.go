@@ -58,11 +58,13 @@ type facts struct {
 // limit is a resource limit in bytes, noLimit for none.
 type limit uint64
 
-const noLimit = ^limit(0)
+const noLimit = ^limit(0) // RLIM_INFINITY
+
+var getrlimit = unix.Getrlimit // tests replace it, and openRaw
 
 func limitOf(resource int) limit {
 	var l unix.Rlimit
-	if unix.Getrlimit(resource, &l) != nil || l.Cur > 1<<62 {
+	if getrlimit(resource, &l) != nil {
 		return noLimit
 	}
 	return limit(l.Cur)
@@ -70,7 +72,7 @@ func limitOf(resource int) limit {
 
 // exceeded says that so many bytes more than are in use exceed the limit, or nothing.
 func (l limit) exceeded(name string, use, more uint64) []string {
-	if l == noLimit || use+more <= uint64(l) {
+	if use+more <= uint64(l) {
 		return nil
 	}
 	return []string{name + " is " + humanize.IBytes(uint64(l)) + ", of which " + humanize.IBytes(use) + " are used"}
@@ -197,7 +199,7 @@ func readInto(path string, buffer []byte) []byte {
 // the system lasts: where memory is short both end the process. Files of /proc take little
 // time, so these calls are raw and read into buffers of the stack. A path ends in 0.
 
-func openRaw(path string) (file int) {
+var openRaw = func(path string) (file int) {
 	at := unix.AT_FDCWD
 	fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(unsafe.StringData(path))), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
 	if errno != 0 {
