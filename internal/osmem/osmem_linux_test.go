@@ -31,6 +31,24 @@ func TestMostAtOnce(t *testing.T) {
 	}
 }
 
+// TestReleaseAsksForLockedOnlyIfRefused: memory that is not locked goes with the first call.
+func TestReleaseAsksForLockedOnlyIfRefused(t *testing.T) {
+	has := releasesLocked
+	defer func() { releasesLocked = has }()
+	releasesLocked = func() bool {
+		t.Error("the kernel was asked whether it releases locked memory")
+		return false
+	}
+	r := reserve(t, Granule)
+	if err := r.Back(Granule); err != nil {
+		t.Fatal(err)
+	}
+	fill(r.Bytes(0, Granule), 1)
+	if returned, zeroed, err := r.Release(0, Granule); returned != Granule || !zeroed || err != nil {
+		t.Errorf("%d bytes returned, zeroed: %t; %v", returned, zeroed, err)
+	}
+}
+
 // TestReleaseInPieces releases what takes several calls, the last one for less.
 func TestReleaseInPieces(t *testing.T) {
 	r := reserve(t, 4*Granule)

@@ -80,10 +80,11 @@ func TestErrorsAreExplainedByWhatIsRead(t *testing.T) {
 		limits[resource] = value
 		return limits
 	}
-	// 640/32 and 8 KiB are kept from the process: 400 + 64 + 20 + 8 = 492.
-	overcommit := func(mode, limit string) map[string]string {
+	// 640/32 and 8 KiB are kept from the process: 400 + 64 + 20 + 8 = 492. 19 KiB are less
+	// than 640/32.
+	overcommit := func(mode, limit, user string) map[string]string {
 		return map[string]string{
-			statusFile: status, modeFile: mode, adminFile: "8\n", userFile: "1000\n",
+			statusFile: status, modeFile: mode, adminFile: "8\n", userFile: user,
 			memoryFile: "MemTotal: 1 kB\nCommitLimit: " + limit + " kB\nCommitted_AS: 400 kB\n",
 		}
 	}
@@ -111,11 +112,13 @@ func TestErrorsAreExplainedByWhatIsRead(t *testing.T) {
 		{"mprotect", unix.EAGAIN, only(unix.RLIMIT_MEMLOCK, 191<<10), plain, "RLIMIT_MEMLOCK is 191 KiB, of which 128 KiB are used", ""},
 		{"mmap", unix.EAGAIN, only(unix.RLIMIT_MEMLOCK, 192<<10), plain, "", ""},
 		{"madvise", unix.EAGAIN, only(unix.RLIMIT_MEMLOCK, 1), plain, "", ""},
-		{"mprotect", unix.ENOMEM, noLimits, overcommit("2\n", "492"), "vm.overcommit_memory is 2, and 400 KiB of 492 KiB are promised", ""},
-		{"mprotect", unix.ENOMEM, noLimits, overcommit("2\n", "493"), "", ""},
-		{"mprotect", unix.ENOMEM, noLimits, overcommit("1\n", "1"), "", memoryFile},
-		{"mprotect", unix.ENOMEM, noLimits, overcommit("0\n", "1"), "", userFile},
-		{"mmap", unix.ENOMEM, noLimits, overcommit("2\n", "1"), "", ""},
+		{"mprotect", unix.ENOMEM, noLimits, overcommit("2\n", "492", "1000\n"), "vm.overcommit_memory is 2, and 400 KiB of 492 KiB are promised", ""},
+		{"mprotect", unix.ENOMEM, noLimits, overcommit("2\n", "493", "1000\n"), "", ""},
+		{"mprotect", unix.ENOMEM, noLimits, overcommit("2\n", "491", "19\n"), "vm.overcommit_memory is 2, and 400 KiB of 491 KiB are promised", ""},
+		{"mprotect", unix.ENOMEM, noLimits, overcommit("2\n", "492", "19\n"), "", ""},
+		{"mprotect", unix.ENOMEM, noLimits, overcommit("1\n", "1", "1000\n"), "", memoryFile},
+		{"mprotect", unix.ENOMEM, noLimits, overcommit("0\n", "1", "1000\n"), "", userFile},
+		{"mmap", unix.ENOMEM, noLimits, overcommit("2\n", "1", "1000\n"), "", ""},
 		{"mmap", unix.ENOMEM, noLimits, mappings("1000\n", 984), "vm.max_map_count is 1,000, of which 984 are used", ""},
 		{"munmap", unix.ENOMEM, noLimits, mappings("1000\n", 983), "", ""},
 		{"mprotect", unix.ENOMEM, noLimits, map[string]string{statusFile: status, mostFile: "1\n"}, "vm.max_map_count is 1, of which 0 are used", ""},
@@ -191,19 +194,21 @@ func TestReadingLeavesNothingOpen(t *testing.T) {
 	if after := lowest(); after > before+50 {
 		t.Errorf("the lowest free file number was %d, and is %d", before, after)
 	}
-	// A pipe gives what has been written so far.
-	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+	// A socket of packets gives one with each read. All are there before, since a raw read
+	// that waits would hold up the runtime.
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(ends[1])
 	open := openRaw
 	defer func() { openRaw = open }()
 	openRaw = func(string) int { return ends[0] }
-	unix.Write(ends[1], []byte("abc"))
-	go func() {
-		unix.Write(ends[1], []byte(strings.Repeat("d", 70)))
-	}()
+	for _, packet := range []string{"abc", strings.Repeat("d", 70)} {
+		if _, err := unix.Write(ends[1], []byte(packet)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got := string(readInto("", buffer[:])); got != "abc"+strings.Repeat("d", 61) {
 		t.Errorf("%q", got)
 	}
