@@ -36,8 +36,7 @@ func inChild(t *testing.T, body func() error) {
 		runtime.MemProfileRate = 0
 		vcpu.Probe()
 		stress.SpareThreads(16)
-		clear(make([]byte, 32<<20))
-		runtime.GC() // what was cleared is there for the next objects
+		warmRuntime()
 		if err := body(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -54,6 +53,19 @@ func inChild(t *testing.T, body func() error) {
 	child.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if output, err := child.CombinedOutput(); err != nil || !strings.Contains(string(output), done) {
 		t.Fatalf("%v: %s", err, output)
+	}
+}
+
+// warmRuntime leaves the runtime what it needs for some 4000 spans of small objects: their
+// pages, records and, after some collections, mark bits.
+func warmRuntime() {
+	objects := make([]*[16]byte, 2<<20)
+	for i := range objects {
+		objects[i] = new([16]byte)
+	}
+	clear(objects)
+	for range 4 {
+		runtime.GC()
 	}
 }
 
