@@ -60,7 +60,7 @@ func (s *system) install(t *testing.T) {
 }
 
 const (
-	statusFile  = "/proc/self/status"
+	statusFile  = "/proc/thread-self/status"
 	mapsFile    = "/proc/self/maps"
 	memoryFile  = "/proc/meminfo"
 	modeFile    = "/proc/sys/vm/overcommit_memory"
