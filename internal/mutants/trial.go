@@ -59,12 +59,11 @@ const firstStage = 100 * time.Millisecond
 const quickStages = 1
 
 // A trial takes as long as hangTimes the tests without a mutant and hangLeast on top;
-// what takes longer hangs, and what takes hangWall times as long on the clock. A program
-// that takes mostMemory bytes has failed, too.
+// what takes longer hangs. A program that takes mostMemory bytes has failed, too.
 const (
 	hangTimes  = 8
-	hangWall   = 15
-	hangLeast  = 2 * time.Second
+	hangWall   = 20 // of the time on the clock, one part counts in any case
+	hangLeast  = 3 * time.Second
 	mostMemory = 4 << 30
 )
 
@@ -194,8 +193,8 @@ func staged(tests []profiled, stages []time.Duration) (lists [][]profiled) {
 	return lists
 }
 
-// try runs tests of the program. took is the time in which it did not wait for a CPU,
-// or less: a busy machine makes no mutant hang.
+// try runs tests of the program. took is about the time that it would have taken on a
+// machine that is not busy: a busy one makes no mutant hang.
 func (p *program) try(ctx context.Context, tests []string, limit time.Duration, environment string) (end death, took time.Duration, err error) {
 	limited, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -250,13 +249,14 @@ type watch struct {
 
 const watchPeriod = 50 * time.Millisecond
 
-// took is the time since the start less what its threads have waited for a CPU.
+// took is the time since the start, less what the thread that has waited the longest for a
+// CPU has waited.
 func (w *watch) took() time.Duration {
-	took := cmp.Or(w.ended, time.Now()).Sub(w.began)
+	took, longest := cmp.Or(w.ended, time.Now()).Sub(w.began), time.Duration(0)
 	for _, waited := range w.waited {
-		took -= waited
+		longest = max(longest, waited)
 	}
-	return max(took, time.Millisecond)
+	return max(took-longest, took/hangWall, time.Millisecond)
 }
 
 // until ends the process when it hangs or takes too much memory.
@@ -285,7 +285,7 @@ func (w *watch) until(ctx context.Context, limit time.Duration, end func(error))
 				w.waited[thread] = time.Duration(waited)
 			}
 		}
-		if w.took() > limit || time.Since(w.began) > hangWall*limit {
+		if w.took() > limit {
 			end(errHang)
 		}
 	}
