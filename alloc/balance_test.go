@@ -267,3 +267,91 @@ func TestBalanceMemoryLimit(t *testing.T) {
 		t.Error("a negative total")
 	}
 }
+
+// TestGoLimit: Go gets what the others leave, less a thirty-second of the total, or 8 MiB,
+// or an eighth, but an eighth of the total at least and no more than it had.
+func TestGoLimit(t *testing.T) {
+	const mib, all = int64(1 << 20), int64(math.MaxInt64)
+	for _, row := range []struct{ total, offHeap, previous, want int64 }{
+		{1024 * mib, 0, all, 992 * mib},
+		{1024 * mib, 100 * mib, all, 892 * mib},
+		{1024 * mib, 864 * mib, all, 128 * mib},
+		{1024 * mib, 864*mib - 1, all, 128*mib + 1},
+		{1024 * mib, 865 * mib, all, 128 * mib},
+		{1024 * mib, 9999 * mib, all, 128 * mib},
+		{1024 * mib, 0, 500 * mib, 500 * mib},
+		{1024 * mib, 9999 * mib, 10 * mib, 10 * mib},
+		{256 * mib, 0, all, 248 * mib},
+		{288 * mib, 0, all, 279 * mib},
+		{128 * mib, 0, all, 120 * mib},
+		{64 * mib, 0, all, 56 * mib},
+		{32 * mib, 0, all, 28 * mib},
+		{8 * mib, 0, all, 7 * mib},
+	} {
+		if got := goLimit(row.total, row.offHeap, row.previous); got != row.want {
+			t.Errorf("%+v: %d", row, got)
+		}
+	}
+}
+
+// TestBalanceSteps: a limit that is to fall by a 256th of the total or rise by a 64th is
+// set, and smaller steps are not.
+func TestBalanceSteps(t *testing.T) {
+	setGoLimit(t, math.MaxInt64)
+	const total = int64(4 << 30)
+	for _, row := range []struct {
+		step int64 // from what is applied to what is wanted
+		set  bool
+	}{
+		{0, false}, {1, false}, {-1, false},
+		{-total / 256, true}, {-total/256 + 1, false},
+		{total / 64, true}, {total/64 - 1, false},
+		{-total / 64, true}, {total / 256, false},
+	} {
+		// The figures may move between two looks at them.
+		for range 100 {
+			before := backedByAll()
+			want := goLimit(total, before, math.MaxInt64)
+			b := balancer{total: total, previous: math.MaxInt64, applied: want - row.step}
+			b.look(false)
+			if backedByAll() != before {
+				continue
+			}
+			if got := b.changes == 1; got != row.set || got && (b.applied != want || debug.SetMemoryLimit(-1) != want) {
+				t.Errorf("a step of %d bytes: set is %v, to %d; want %v, to %d", row.step, got, b.applied, row.set, want)
+			}
+			break
+		}
+	}
+	b := balancer{total: total, previous: math.MaxInt64, applied: math.MaxInt64, metadata: 100 << 20}
+	b.look(false)
+	if want := goLimit(total, backedByAll()+100<<20, math.MaxInt64); b.metadata != 100<<20 || b.applied != want {
+		t.Errorf("a look without tables counts %d bytes of them, and sets %d, want %d", b.metadata, b.applied, want)
+	}
+}
+
+// TestBalanceOnce: one call is in force at a time, and after one that fails or has ended
+// another can be.
+func TestBalanceOnce(t *testing.T) {
+	setGoLimit(t, 3<<30)
+	if _, err := BalanceMemoryLimit(1); err == nil {
+		t.Fatal("one byte is a total")
+	}
+	for range 2 {
+		stop, err := BalanceMemoryLimit(1 << 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now := debug.SetMemoryLimit(-1); now >= 1<<30 || now < 1<<27 {
+			t.Errorf("Go's limit is %d", now)
+		}
+		if _, err := BalanceMemoryLimit(1 << 30); err == nil {
+			t.Error("two are in force")
+		}
+		stop()
+		stop()
+		if now := debug.SetMemoryLimit(-1); now != 3<<30 {
+			t.Errorf("afterwards Go's limit is %d", now)
+		}
+	}
+}
