@@ -222,7 +222,7 @@ func (w *world) finish() {
 // closeAll closes what is open, children first.
 func (w *world) closeAll() {
 	for i := len(w.all) - 1; i >= 0; i-- {
-		if m := w.all[i]; !m.closed && m.a != alloc.Default() {
+		if m := w.all[i]; !m.closed && m.a != shared {
 			w.close(m)
 		}
 	}

@@ -29,6 +29,9 @@ const (
 	goReserves = 256 << 20
 )
 
+// shared is the allocator that the process shares, made before calls of the system fail.
+var shared = alloc.Default()
+
 // optionsOf makes Options of the numbers of an operation. Each field has several
 // values; limits are common.
 func optionsOf(o op) alloc.Options {
@@ -125,7 +128,7 @@ func (w *world) newRoot(o op) {
 // child is Child, of a child too.
 func (w *world) child(o op) {
 	m := w.open(o)
-	if m == nil || w.opened() >= mostOpen || m.a == alloc.Default() && !osmem.CanRelease {
+	if m == nil || w.opened() >= mostOpen || m.a == shared && !osmem.CanRelease {
 		return
 	}
 	options := optionsOf(o)
@@ -141,7 +144,7 @@ func (w *world) child(o op) {
 // useDefault adds the allocator that the process shares. What a run that failed has
 // left in it stays there.
 func (w *world) useDefault(op) {
-	a := alloc.Default()
+	a := shared
 	if slices.ContainsFunc(w.all, func(m *allocator) bool { return m.a == a }) {
 		return
 	}
@@ -155,7 +158,7 @@ func (w *world) closeOp(o op) {
 	m := w.open(o)
 	switch {
 	case m == nil:
-	case m.a == alloc.Default():
+	case m.a == shared:
 		check(m.a.Close() != nil, "Close of the default allocator")
 	case m.children > 0:
 		err := m.a.Close()

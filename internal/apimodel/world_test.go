@@ -151,7 +151,7 @@ func (w *world) abandon() {
 	defer func() { recover() }()
 	w.setFaults(0)
 	for _, m := range slices.Backward(w.all) {
-		if !m.closed && m.a != alloc.Default() {
+		if !m.closed && m.a != shared {
 			m.a.Close()
 		}
 	}
