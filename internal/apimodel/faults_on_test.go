@@ -20,7 +20,7 @@ func (w *world) setFaults(oneIn uint64) {
 		w.faulty = false
 		return
 	}
-	w.faulty = true
+	w.faulty, w.failing = true, true
 	var calls atomic.Uint64
 	fault.Set(func(call string) error {
 		switch {

@@ -47,7 +47,7 @@ func TestModel(t *testing.T) {
 	leaveOut(*without)
 	lists, operations, failed := 0, 0, false
 	for end := time.Now().Add(*duration); ; {
-		rapid.Check(t, func(rt *rapid.T) {
+		rapid.Check(silent{t}, func(rt *rapid.T) {
 			if !failed { // rapid tries a failure again
 				ops := opLists.Draw(rt, "ops")
 				lists++
@@ -74,6 +74,11 @@ func TestModel(t *testing.T) {
 	}
 	t.Logf("mode %v, %d lists, %d operations", vcpu.Probe().Mode, lists, operations)
 }
+
+// silent leaves out what rapid logs of each round.
+type silent struct{ *testing.T }
+
+func (silent) Logf(string, ...any) {}
 
 // leaveOut takes operations out of those that lists are made of.
 func leaveOut(pattern string) {

@@ -99,6 +99,7 @@ type world struct {
 	team    *team
 	faulty  bool     // system calls may fail
 	past    []*block // that were freed, the last of them
+	failing bool     // they have failed
 	stop    bool     // the rest of the operations is left out
 }
 
