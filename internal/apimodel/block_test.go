@@ -300,7 +300,7 @@ func (w *world) waitForFree(o op) {
 func (w *world) batch(o op) {
 	m := w.open(o)
 	count := []int{0, 1, 2, 3, 10, 63, 64, 65, 100, 130}[o.b%10]
-	if m == nil || o.n > 0 && !w.room(m, min(o.n, arena.MaxReserve)*max(count, 1)) {
+	if m == nil || o.n > 0 && !w.room(m, o.n) || o.n > 0 && o.n < mostLive && (o.n*count > 2*mostLive || !w.room(m, o.n*count)) {
 		return
 	}
 	zeroed, call := o.m%2 == 0, m.a.AllocBatchUninit

@@ -19,6 +19,7 @@ var misuseActions = []action{
 	{"freeTwiceSmall", 1, (*world).freeTwiceSmall},
 	{"freeTwiceInBatch", 2, (*world).freeTwiceInBatch},
 	{"freeEmpty", 2, (*world).freeEmpty},
+	{"putTwice", 1, (*world).putTwice},
 	{"putWrong", 2, (*world).putWrong},
 	{"wrongAlignment", 1, (*world).wrongAlignment},
 }
@@ -82,6 +83,9 @@ func (w *world) freeForeign(o op) {
 	for _, b := range [][]byte{own, global[:], global[8:16]} {
 		mustMisuse("Free", b, 0, "", func() { m.a.Free(b) })
 		mustMisuse("Realloc", b, 0, "", func() { m.a.Realloc(b, 100) })
+		mustMisuse("Free", b, 0, "", func() { alloc.FreeSlice(m.a, b) })
+		mustMisuse("Free", b, 0, "", func() { alloc.FreeOf(m.a, &b[0]) })
+		mustMisuse("Free", b, 0, "", func() { m.a.FreeBatch([][]byte{nil, b}) })
 	}
 }
 
@@ -168,6 +172,40 @@ func (w *world) freeTwiceSmall(o op) {
 		}
 	}
 	fail("a double free of %d bytes was never seen in 100 tries", n)
+}
+
+// putTwice puts an object twice in a row, as freeTwiceSmall frees a block.
+func (w *world) putTwice(op) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for range 100 {
+		a, err := alloc.New(alloc.Options{Reserve: granule, ReleaseDelay: -1})
+		if err != nil {
+			check(w.faulty, "New: %v", err)
+			return
+		}
+		c, err := alloc.NewCache(a, alloc.CacheOptions[[100]byte]{})
+		var p *[100]byte
+		if err == nil {
+			p, err = c.Get()
+		}
+		if err != nil {
+			check(w.faulty, "NewCache or Get: %v", err)
+			a.Close()
+			return
+		}
+		c.Put(p)
+		value := panicOf(func() { c.Put(p) })
+		if value != nil {
+			mustMisuse("Put", p[:], c.Stats().BlockSize, "double put", func() { panic(value) })
+			check(c.Stats().InUse == 0, "after a double Put: %+v", c.Stats())
+		}
+		a.Close()
+		if value != nil {
+			return
+		}
+	}
+	fail("a double Put was never seen in 100 tries")
 }
 
 // freeTwiceInBatch has a batch in which a block is twice, anywhere, which frees none.

@@ -62,10 +62,10 @@ func (m *allocator) check(w *world) {
 		}
 		return
 	}
-	want := w.expected(m)
+	live := w.expected(m)
 	for try := 0; ; try++ {
 		s := m.a.Stats()
-		wrong := m.wrong(w, &s, want)
+		wrong := m.wrong(w, &s, live)
 		if wrong == "" {
 			break
 		}
@@ -78,10 +78,28 @@ func (m *allocator) check(w *world) {
 			time.Sleep(time.Millisecond)
 		}
 	}
+	var names []string
 	for s := range m.a.Budgets() {
+		names = append(names, s.Name)
 		check(s.Limit == 0 || s.Charged <= s.Limit, "%d bytes are charged to %s, above its limit of %d", s.Charged, s.Name, s.Limit)
 		check(s.Charged >= 0, "%d bytes are charged to %s", s.Charged, s.Name)
 	}
+	want := w.below(m)
+	check(names[0] == m.name, "Budgets of %s begins with %s", m.name, names[0])
+	slices.Sort(names)
+	slices.Sort(want)
+	check(slices.Equal(names, want), "Budgets of %s: %q, want %q", m.name, names, want)
+}
+
+// below returns the names of an allocator and those below it.
+func (w *world) below(m *allocator) []string {
+	names := []string{m.name}
+	for _, other := range w.all {
+		if other.parent == m && !other.closed {
+			names = append(names, w.below(other)...)
+		}
+	}
+	return names
 }
 
 // isQuiet reports whether no goroutine returns memory of m or those that share its limits.

@@ -68,10 +68,19 @@ type member struct {
 	random *rand.Rand
 	seed   uint64
 	all    []*allocator
+	caches []*cache // of open allocators
+	using  []object
 	blocks []*block // its own
 	freed  []*block // blocks of the world that it has freed
 	steps  int
 	faulty bool
+}
+
+// object is one of a cache, with the seed of its contents.
+type object struct {
+	from *cache
+	b    []byte
+	seed uint64
 }
 
 // together has the threads of the team allocate and free at the same time. Each has
@@ -86,10 +95,17 @@ func (w *world) together(o op) {
 	if len(all) == 0 || o.thread != 0 {
 		return
 	}
+	var caches []*cache
+	for _, c := range w.caches {
+		if !c.owner.closed && !c.closed {
+			caches = append(caches, c)
+			c.mixed = true // nobody knows what the last Put has left
+		}
+	}
 	members := make([]*member, 2+o.a%(teamSize-1))
 	for i := range members {
 		w.seed += 1 << 20 // what one of them fills in the meantime
-		members[i] = &member{random: rand.New(rand.NewPCG(uint64(o.n), uint64(o.m*8+i))), seed: w.seed, all: all, steps: 10 + o.m/2, faulty: w.faulty}
+		members[i] = &member{random: rand.New(rand.NewPCG(uint64(o.n), uint64(o.m*8+i))), seed: w.seed, all: all, caches: caches, steps: 10 + o.m/2, faulty: w.faulty}
 	}
 	w.seed += 1 << 20
 	for i := len(w.blocks) - 1; i >= 0; i-- {
@@ -189,14 +205,102 @@ func (g *member) run() {
 			}
 		case k < 12:
 			g.realloc(n)
-		case k == 19 && g.random.IntN(4) == 0:
-			_, err := m.a.Trim(context.Background())
-			check(err == nil || g.faulty, "Trim: %v", err)
+		case k < 14:
+			g.cache()
+		case k == 14:
+			g.rare(m, n)
 		default:
 			if b := g.take(); b != nil {
 				g.lost(b)
 				b.owner.a.Free(cut(b.b, g.random.IntN(6)))
 			}
+		}
+	}
+	for len(g.using) > 0 {
+		g.put(0)
+	}
+}
+
+// cache gets an object or puts one.
+func (g *member) cache() {
+	if len(g.caches) == 0 {
+		return
+	}
+	if len(g.using) > 10 || len(g.using) > 0 && g.random.IntN(2) == 0 {
+		g.put(g.random.IntN(len(g.using)))
+		return
+	}
+	c := g.caches[g.random.IntN(len(g.caches))]
+	b, err := c.get()
+	if errors.Is(err, errConstructor) && c.failing || g.failed(err) {
+		return
+	}
+	if c.zero {
+		checkZero(b, "an object of Get")
+	}
+	check(addressOf(b)%uintptr(c.align) == 0, "Get: an object at %#x, not aligned to %d", addressOf(b), c.align)
+	g.seed++
+	fill(b, g.seed)
+	g.using = append(g.using, object{c, b, g.seed})
+}
+
+func (g *member) put(at int) {
+	o := g.using[at]
+	g.using = append(g.using[:at], g.using[at+1:]...)
+	checkFilled(o.b, o.seed, "an object, together")
+	o.from.put(o.b)
+}
+
+// rare is one of what takes longer.
+func (g *member) rare(m *allocator, n int) {
+	switch g.random.IntN(4) {
+	case 0:
+		_, err := m.a.Trim(context.Background())
+		check(err == nil || g.faulty, "Trim: %v", err)
+	case 1: // a region
+		r := alloc.NewRegion(m.a, alloc.RegionOptions{Chunk: 4 << 10})
+		var pieces []*block
+		for range 20 {
+			b, err := r.Bytes(n / 16)
+			if g.failed(err) {
+				break
+			}
+			checkZero(b[:cap(b)], "Region.Bytes")
+			g.seed++
+			fill(b[:cap(b)], g.seed)
+			pieces = append(pieces, &block{b: b, seed: g.seed})
+		}
+		for _, p := range pieces {
+			checkFilled(p.b[:cap(p.b)], p.seed, "a region, together")
+		}
+		r.Release()
+	case 2: // a child, closed with a block in use
+		child, err := m.a.Child(alloc.Options{Name: "short", Reserve: granule, ReleaseDelay: -1})
+		if err != nil {
+			check(g.faulty, "Child: %v", err)
+			return
+		}
+		b, err := child.Alloc(n)
+		if !g.failed(err) {
+			checkZero(b, "Alloc of a child")
+			fill(b, 1)
+		}
+		err = child.Close()
+		check(err == nil || g.faulty, "Close: %v", err)
+		for try := 0; err != nil && !errors.Is(err, alloc.ErrClosed); try++ {
+			check(try < 10_000, "Close again: %v", err)
+			err = child.Close()
+		}
+	case 3:
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Microsecond)
+		defer cancel()
+		b, err := m.a.AllocWait(ctx, n)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return
+		}
+		if !g.failed(err) {
+			checkZero(b[:cap(b)], "AllocWait")
+			g.keep(m, b)
 		}
 	}
 }

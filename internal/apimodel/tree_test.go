@@ -163,6 +163,23 @@ func (w *world) closeOp(o op) {
 	case m.children > 0:
 		err := m.a.Close()
 		check(err != nil && !errors.Is(err, alloc.ErrClosed), "Close of %s, which has %d children: %v", m.name, m.children, err)
+	case o.m%2 == 0 && m.limit > 0 && !w.faulty:
+		// Calls that wait for memory end with ErrClosed, unless there was some.
+		results := make(chan error, 3)
+		for range cap(results) {
+			go func() {
+				_, err := m.a.AllocWait(context.Background(), int(m.limit))
+				results <- err
+			}()
+		}
+		w.close(m)
+		for range cap(results) {
+			if err := <-results; err != nil {
+				var limit *alloc.LimitError
+				impossible := errors.As(err, &limit) && limit.Want > limit.Limit
+				check(errors.Is(err, alloc.ErrClosed) || impossible || isRefusal(err) && limit == nil, "AllocWait while %s is closed: %v", m.name, err)
+			}
+		}
 	default:
 		w.close(m)
 	}
