@@ -1,4 +1,82 @@
 package apimodel
 
 // regressions are lists of operations that have failed once.
-var regressions = []regression{}
+var regressions = []regression{
+	{"a region's chunk is smaller than the request", []op{
+		{do: "new", m: 36, n: 7},
+		{do: "region", m: 4},
+		{do: "regionTight", m: 0},
+		{do: "regionTight", b: 1, m: 1},
+		{do: "regionTight", b: 2, m: 4},
+		{do: "regionTight", m: 5},
+		{do: "regionRelease", m: 1},
+		{do: "regionTight", b: 1, m: 2},
+		{do: "regionTight", b: 2, m: 6},
+	}},
+	{"the default chunk is smaller than the request", []op{
+		{do: "new", m: 196, n: 7},
+		{do: "region"},
+		{do: "regionTight", m: 0},
+		{do: "regionTight", b: 1, m: 1},
+		{do: "regionTight", b: 2, m: 4},
+		{do: "regionTight", m: 5},
+	}},
+	{"Realloc of nil is not zero behind its length", []op{
+		{do: "new", m: 34, n: 336141},
+		{do: "alloc", n: 16387},
+		{do: "free"},
+		{do: "reallocEmpty", n: 17217},
+	}},
+	{"a region lives on after Close", []op{
+		{do: "new", m: 1, n: 2402},
+		{do: "region"},
+		{do: "regionBytes", n: 1},
+		{do: "close", m: 1},
+		{do: "another", m: 1, n: 2402},
+		{do: "regionBytes", n: 1},
+		{do: "regionBytes", m: 1, n: 1000},
+		{do: "regionTyped", n: 8},
+		{do: "regionReset"},
+		{do: "regionRelease", m: 1},
+	}},
+	{"a cache lives on after Close", []op{
+		{do: "new", m: 1, n: 2402},
+		{do: "cache", b: 4, n: 2},
+		{do: "cacheGet", m: 4},
+		{do: "cachePut", m: 3},
+		{do: "close", m: 1},
+		{do: "another", m: 1, n: 2402},
+		{do: "alloc", n: 100},
+		{do: "cacheGet"},
+		{do: "cachePut"},
+		{do: "afterClose"},
+	}},
+	{"a dropped cache keeps its objects", []op{
+		{do: "new", m: 36, n: 7},
+		{do: "cache", b: 4, m: 3, n: 2},
+		{do: "cacheGet", m: 4},
+		{do: "cacheDrop"},
+	}},
+	{"empty slices are no misuse", []op{{do: "new", m: 36, n: 7}, {do: "freeEmpty"}}},
+	{"a batch has a block twice", []op{
+		{do: "new", m: 36, n: 7},
+		{do: "batch", b: 4, n: 100},
+		{do: "freeTwiceInBatch", m: 0},
+		{do: "freeTwiceInBatch", m: 1, n: 1},
+		{do: "freeTwiceInBatch", m: 2, n: 2},
+	}},
+	{"errors name the option, and the package once", []op{
+		{do: "new", m: 196, n: 7},
+		{do: "wrongOptions"},
+		{do: "fillUp", n: 100_000},
+	}},
+	{"a Trim under a full limit", []op{
+		{do: "new", m: 249, n: 8},
+		{do: "alloc", n: 1},
+		{do: "alloc", n: 12},
+		{do: "alloc", n: 17347},
+		{do: "alloc", n: 704},
+		{do: "alloc", n: 5339},
+		{do: "trim"},
+	}},
+}

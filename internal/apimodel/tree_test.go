@@ -33,7 +33,7 @@ const (
 var shared = alloc.Default()
 
 // optionsOf makes Options of the numbers of an operation. Each field has several
-// values; limits are common.
+// values; limits are common. The regressions depend on which numbers give which.
 func optionsOf(o op) alloc.Options {
 	h := uint64(o.m)*0x9e3779b97f4a7c15 ^ uint64(o.n+1)*0xd1b54a32d192ed03 ^ uint64(o.b)<<40
 	h ^= h >> 29

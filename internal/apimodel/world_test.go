@@ -282,28 +282,55 @@ func panicOf(call func()) (value any) {
 	return nil
 }
 
+// watched is how many bytes of a block the race detector sees the contents checks of,
+// which take it ten times as long.
+const watched = 64
+
+const (
+	seedFactor = 0x9e3779b97f4a7c15
+	wordStep   = 0xd1b54a32d192ed03
+)
+
 // fill writes contents that differ in every word.
 func fill(b []byte, seed uint64) {
-	word := seed * 0x9e3779b97f4a7c15
-	i := 0
+	head := min(len(b), watched)
+	for i := range b[:head] {
+		b[i] = byte((seed*seedFactor + uint64(i/8)*wordStep) >> (8 * (i & 7)))
+	}
+	fillFrom(b, seed, head)
+}
+
+//go:norace
+func fillFrom(b []byte, seed uint64, from int) {
+	i, word := from, seed*seedFactor+uint64(from/8)*wordStep
 	for ; i+8 <= len(b); i += 8 {
 		*(*uint64)(unsafe.Pointer(&b[i])) = word
-		word += 0xd1b54a32d192ed03
+		word += wordStep
 	}
 	for ; i < len(b); i++ {
 		b[i] = byte(word >> (8 * (i & 7)))
 	}
 }
 
-// firstOther returns the first index in [from, len(b)) that fill has not written so, or -1.
+// firstOther returns the first index in [from, len(b)), or one up to seven before it,
+// that fill has not written so, or -1.
 func firstOther(b []byte, seed uint64, from int) int {
-	i := from &^ 7
-	word := seed*0x9e3779b97f4a7c15 + uint64(i/8)*0xd1b54a32d192ed03
+	for i := from; i < min(len(b), watched); i++ {
+		if b[i] != byte((seed*seedFactor+uint64(i/8)*wordStep)>>(8*(i&7))) {
+			return i
+		}
+	}
+	return firstOtherFrom(b, seed, max(from, watched)&^7)
+}
+
+//go:norace
+func firstOtherFrom(b []byte, seed uint64, from int) int {
+	i, word := from, seed*seedFactor+uint64(from/8)*wordStep
 	for ; i+8 <= len(b); i += 8 {
 		if *(*uint64)(unsafe.Pointer(&b[i])) != word {
 			return i
 		}
-		word += 0xd1b54a32d192ed03
+		word += wordStep
 	}
 	for ; i < len(b); i++ {
 		if b[i] != byte(word>>(8*(i&7))) {
@@ -319,6 +346,7 @@ func checkFilled(b []byte, seed uint64, what string) {
 	}
 }
 
+//go:norace
 func checkZero(b []byte, what string) {
 	for i, value := range b {
 		if value != 0 {
