@@ -219,3 +219,59 @@ func TestGoodSizeBorders(t *testing.T) {
 		}
 	}
 }
+
+// TestChildInheritsEach: a child has what its parent has, but for what it has of its own.
+func TestChildInheritsEach(t *testing.T) {
+	const mib = 1 << 20
+	all := Options{Name: "parent", ReleaseDelay: time.Hour, ReleaseRate: 3 * mib, Retain: 5 * mib, HugePages: HugeNever, Placement: Local, Reserve: 32 * mib}
+	own := Options{Name: "own", ReleaseDelay: 2 * time.Hour, ReleaseRate: 4 * mib, Retain: 6 * mib, HugePages: HugeSystem + 1, Placement: Interleave, Reserve: 48 * mib}
+	parent := open(t, all)
+	check := func(what string, o, want Options) {
+		t.Helper()
+		c, err := parent.Child(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got := c.options
+		if got.ReleaseDelay != want.ReleaseDelay || got.ReleaseRate != want.ReleaseRate || got.Retain != want.Retain ||
+			got.HugePages != want.HugePages || got.Placement != want.Placement || got.Reserve != want.Reserve {
+			t.Errorf("%s: %+v, want %+v", what, got, want)
+		}
+		name := o.Name
+		if name == "" {
+			name = "child"
+		}
+		if c.name != parent.name+"/"+name {
+			t.Errorf("%s: the name is %q", what, c.name)
+		}
+	}
+	check("nothing of its own", Options{}, all)
+	check("all of its own", own, own)
+	limited := all
+	limited.Reserve = 0
+	check("a limit of its own", Options{Limit: mib}, limited)
+	parent = open(t, Options{Name: "limited", Limit: 4 * mib, ReleaseDelay: time.Hour, Reserve: 32 * mib})
+	check("a limit above", Options{}, Options{ReleaseDelay: time.Hour})
+}
+
+// TestReallocNewPlace: what grows above 16 KiB becomes a run of pages, which can grow on;
+// all else is a block of a class.
+func TestReallocNewPlace(t *testing.T) {
+	a := open(t, Options{})
+	for _, row := range []struct {
+		from, to int
+		pages    bool
+	}{{100, 16 << 10, false}, {100, 16<<10 + 1, true}, {17 << 10, 100 << 10, true}, {100 << 10, 20 << 10, false}, {100, 200, false}, {200_000, 1000, false}} {
+		b := must(t)(a.Realloc(must(t)(a.Alloc(row.from)), row.to))
+		p := unsafe.Pointer(unsafe.SliceData(b))
+		if pages := a.heap.IsLarge(p); pages != row.pages || len(b) != row.to {
+			t.Errorf("from %d to %d bytes: a run of pages is %v, want %v", row.from, row.to, pages, row.pages)
+		}
+		if want := GoodSize(row.to); !row.pages && cap(b) != want || row.pages && cap(b)%arena.PageSize != 0 {
+			t.Errorf("from %d to %d bytes: a capacity of %d", row.from, row.to, cap(b))
+		}
+		a.Free(b)
+	}
+	checkQuiet(t, a, 0)
+}

@@ -2,6 +2,7 @@ package alloc
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"unsafe"
 
@@ -232,4 +233,65 @@ func TestTypedBorders(t *testing.T) {
 		}
 	}
 	checkQuiet(t, a, 0)
+}
+
+// TestCacheRefill: an object of the shared list, else a new one, and where there is no memory
+// for one, what the magazines hold.
+func TestCacheRefill(t *testing.T) {
+	a := open(t, Options{})
+	c, err := NewCache(a, CacheOptions[[64]byte]{Capacity: 8, Shared: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects [3]unsafe.Pointer
+	for i := range objects {
+		if objects[i], err = c.build(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := fmt.Errorf("no room: %w", &LimitError{})
+	builds := 0
+	refill := func(what string, build func() (unsafe.Pointer, error), wantBuilds int, want error) unsafe.Pointer {
+		t.Helper()
+		builds = 0
+		p, err := c.state.refill(func() (unsafe.Pointer, error) { builds++; return build() })
+		if builds != wantBuilds || !errors.Is(err, want) || (err == nil) != (want == nil) || (p == nil) != (want != nil) {
+			t.Errorf("%s: %p, %v, after %d builds; want %v after %d", what, p, err, builds, want, wantBuilds)
+		}
+		return p
+	}
+	never := func() (unsafe.Pointer, error) { return nil, full }
+	broken := errors.New("broken")
+	refill("nothing anywhere", never, 2, ErrLimit)
+	refill("another error", func() (unsafe.Pointer, error) { return nil, broken }, 1, broken)
+	if p := refill("a new one", func() (unsafe.Pointer, error) { return objects[0], nil }, 1, nil); p != objects[0] {
+		t.Error("the new one is lost")
+	}
+	second := func() (unsafe.Pointer, error) {
+		if builds == 2 {
+			return objects[0], nil
+		}
+		return nil, full
+	}
+	if p := refill("room after all", second, 2, nil); p != objects[0] {
+		t.Error("the new one is lost")
+	}
+	c.state.putShared(objects[:1])
+	if p := refill("of the list", never, 0, nil); p != objects[0] {
+		t.Error("another object comes out of the list")
+	}
+	for _, p := range objects {
+		c.Put((*[64]byte)(p))
+	}
+	if refill("of the magazines", never, 1, nil) == nil {
+		t.Error("nothing comes out of the magazines")
+	}
+	c.state.free(objects[:0])
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	refill("closed", never, 0, ErrClosed)
+	if c.state.reclaim() {
+		t.Error("a closed cache is reclaimed")
+	}
 }

@@ -90,11 +90,12 @@ var killers = map[string]killer{
 	"alloc":      {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
 	"faults":     {folder: "alloc", tags: "vcpualloc_faults", run: "FaultAtEachCall|TestSoak", args: []string{"-soak=1s"}},
 
-	// For the derived mutants, in other modes and builds.
+	// For the derived mutants, also in other modes and builds.
+	"alloc-all":      {folder: "alloc"},
 	"arena-assigned": {folder: "arena", mode: "assigned"},
-	"alloc-assigned": {folder: "alloc", mode: "assigned", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
+	"alloc-assigned": {folder: "alloc", mode: "assigned"},
 	"arena-gomem":    {folder: "arena", tags: "vcpualloc_gomem"},
-	"alloc-gomem":    {folder: "alloc", tags: "vcpualloc_gomem", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},
+	"alloc-gomem":    {folder: "alloc", tags: "vcpualloc_gomem"},
 
 	"rseq":     {folder: "internal/rseq", skip: "ThreadsComeAndGo"}, // which takes long on a busy machine
 	"rseq-all": {folder: "internal/rseq"},

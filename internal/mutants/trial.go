@@ -21,8 +21,8 @@ import (
 // row for all, those of the second for what the first leaves alive. In the second
 // row all tests run that reach the mutant, in other modes and builds.
 var derivedRuns = map[string][2][]string{
-	"arena":         {{"arena", "alloc"}, {"arena-assigned", "alloc-assigned", "arena-gomem", "alloc-gomem", "faults"}},
-	"alloc":         {{"alloc"}, {"alloc-assigned", "alloc-gomem", "faults"}},
+	"arena":         {{"arena", "alloc-all"}, {"arena-assigned", "alloc-assigned", "arena-gomem", "alloc-gomem", "faults"}},
+	"alloc":         {{"alloc-all"}, {"alloc-assigned", "alloc-gomem", "faults"}},
 	"vcpu":          {{"vcpu"}, {"vcpu-assigned"}},
 	"rseqcs":        {{"rseqcs", "arena"}, {"assigned"}},
 	"internal/rseq": {{"rseq-all", "vcpu", "rseqcs"}, {"rseq-cgo"}},
