@@ -41,7 +41,7 @@ type action struct {
 	run    func(w *world, o op)
 }
 
-var actions = slices.Concat(blockActions, typedActions, regionActions, cacheActions, treeActions, misuseActions, teamActions)
+var actions = slices.Concat(blockActions, typedActions, regionActions, cacheActions, treeActions, misuseActions, teamActions, viewActions)
 
 // byName finds an action.
 var byName = make(map[string]action)
