@@ -195,6 +195,10 @@ func (w *world) close(m *allocator) {
 		err = m.a.Close()
 		check(err == nil, "Close of %s again, without a fault: %v", m.name, err)
 	}
+	w.settle() // what waiting calls have had reclaimed
+	if m.reclaim != nil {
+		m.reclaim.blocks = nil
+	}
 	for _, b := range w.live {
 		if b.owner == m {
 			w.bytes -= int64(cap(b.b))
