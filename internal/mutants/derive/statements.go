@@ -14,6 +14,10 @@ func (d *deriver) statement(s ast.Stmt) bool {
 	switch s := s.(type) {
 	case *ast.BlockStmt:
 		d.listed(s.List)
+	case *ast.CaseClause:
+		d.listed(s.Body)
+	case *ast.CommClause:
+		d.listed(s.Body)
 	case *ast.IfStmt:
 		return d.ifStatement(s)
 	case *ast.ForStmt:

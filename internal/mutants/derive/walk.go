@@ -124,10 +124,6 @@ func (d *deriver) visit(n ast.Node) bool {
 		return d.statement(n)
 	case *ast.GenDecl:
 		return n.Tok == token.VAR
-	case *ast.CaseClause:
-		d.listed(n.Body)
-	case *ast.CommClause:
-		d.listed(n.Body)
 	}
 	return true
 }

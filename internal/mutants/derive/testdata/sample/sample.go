@@ -47,6 +47,20 @@ func kind(n int) string {
 	}
 }
 
+func weigh(n int) (weight int) {
+	switch {
+	case n > 4:
+		weight += n
+	case n > 2:
+		weight--
+	}
+	select {
+	default:
+		weight += 3
+	}
+	return weight
+}
+
 func clamp(n, low, high int) int { return max(low, min(n, high)) }
 
 func sum(list []int) (total int) {
@@ -104,7 +118,7 @@ func main() {
 	for n := range 7 {
 		h, err := half(n)
 		p, perr := passOn(n)
-		fmt.Fprintln(os.Stdout, n, h, err, p, perr, isBetween(n, 2, 4), isOutside(n, 2, 4), kind(n), clamp(n, 2, 4), difference(n, 2))
+		fmt.Fprintln(os.Stdout, n, h, err, p, perr, isBetween(n, 2, 4), isOutside(n, 2, 4), kind(n), weigh(n), clamp(n, 2, 4), difference(n, 2))
 	}
 	c := counter{n: 1}
 	c.add(4)
