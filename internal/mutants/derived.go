@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path"
@@ -70,6 +71,7 @@ func (r *runner) derived(ctx context.Context, folders []string) (left int, err e
 		o, known := before[m.Name]
 		reason, isEqual := reasons[m.Name]
 		switch {
+		case r.again && !known:
 		case isEqual:
 			outcomes = append(outcomes, outcome{Name: m.Name, Verdict: equal, By: reason, At: place{m.File, m.Line}.String()})
 		case known && o.Code == m.Code && (o.Verdict == killed || !r.again):
@@ -114,11 +116,12 @@ func (r *runner) chooseDerived(ctx context.Context, packages []*derive.Package) 
 		}
 	}
 	if of > 0 {
-		all := chosen
-		chosen = nil
-		for i := index - 1; i < len(all); i += of {
-			chosen = append(chosen, all[i])
-		}
+		// By the name, so that a mutant stays in its shard when others come or go.
+		chosen = slices.DeleteFunc(chosen, func(m derive.Mutant) bool {
+			hash := fnv.New32a()
+			hash.Write([]byte(m.Name))
+			return int(hash.Sum32()%uint32(of)) != index-1
+		})
 	}
 	if len(chosen) == 0 {
 		return nil, errors.New("no mutant is selected; -list prints them")

@@ -63,12 +63,13 @@
 //
 //	-run, -skip   patterns of "file:line name"
 //	-changed REV  those on lines that were changed since a revision of git: minutes
-//	-shard i/n    every n-th
+//	-shard i/n    one of n parts
 //	-quick        only tests that take half a second together
 //	-named        only the first row of runs
 //	-tests        pattern of the tests
 //	-results FILE what became of each, a line of JSON; a run that is ended goes on there, as
-//	              long as the text of the function is the same; -again tries those alive again
+//	              long as the text of the function is the same; -again tries those again that are
+//	              in it and not dead
 //
 // A test hangs when it has taken many times as long as without a mutant, apart from
 // the time in which its threads waited for a CPU. A test that fails without a mutant is
