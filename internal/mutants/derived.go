@@ -123,7 +123,7 @@ func (r *runner) chooseDerived(ctx context.Context, packages []*derive.Package) 
 			return int(hash.Sum32()%uint32(of)) != index-1
 		})
 	}
-	if len(chosen) == 0 {
+	if len(chosen) == 0 && r.changed == "" {
 		return nil, errors.New("no mutant is selected; -list prints them")
 	}
 	return chosen, nil
