@@ -272,3 +272,34 @@ func TestStatsEquations(t *testing.T) {
 		t.Errorf("%d bytes returned, %d counted, %d live, %v", released, after.Released, after.Classes[class].Live, err)
 	}
 }
+
+// TestQueuedWhenFull: with HugeCollapse a region is queued once, when all its pages are in
+// use, unless it is a huge page.
+func TestQueuedWhenFull(t *testing.T) {
+	for _, row := range []struct {
+		policy HugePages
+		before region
+		pages  uint32
+		queued bool
+	}{
+		{HugeCollapse, region{small: true}, regionPages, true},
+		{HugeCollapse, region{small: true}, regionPages - 1, false},
+		{HugeCollapse, region{small: true, used: 7}, regionPages - 7, true},
+		{HugeCollapse, region{}, regionPages, false},
+		{HugeCollapse, region{small: true, tries: collapseTries}, regionPages, false},
+		{HugeAdvise, region{small: true}, regionPages, false},
+	} {
+		g := &regions{policy: row.policy, list: make([]region, 3)}
+		g.list[1] = row.before
+		g.count(regionPages, row.pages, true)
+		if queued := len(g.full) == 1 && g.full[0] == 1; queued != row.queued || g.list[1].queued != row.queued || len(g.full) > 1 {
+			t.Errorf("%v, %+v, %d pages more: %v wait", row.policy, row.before, row.pages, g.full)
+		}
+		if row.queued {
+			g.count(regionPages, 1, false)
+			if g.count(regionPages, 1, true); len(g.full) != 1 {
+				t.Errorf("%v, %+v: queued %d times", row.policy, row.before, len(g.full))
+			}
+		}
+	}
+}
