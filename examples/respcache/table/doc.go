@@ -40,14 +40,17 @@
 //     was used longest ago. A freed block serves the next allocation of its
 //     size class, so while sizes stay as they are this step is enough.
 //  2. Coldest windows: when sizes change, freeing scattered small blocks does
-//     not help, for a span goes back to the page heap only when its last object
-//     is gone. So all entries are summed up by the window of addresses that
-//     they lie in, and the windows that are used least are emptied completely.
-//     That takes two walks through the whole index and therefore frees a
-//     sizeable part of the limit at once, more with each round, until the
-//     operation fits or nothing is left to evict.
+//     not help, for a page can be used for another size only when its last
+//     object is gone. So the allocator first gives back what is free, the pages
+//     inside spans too; what is lacking then is evicted. All entries are summed
+//     up by the window of addresses that they lie in, and the windows that are
+//     used least are emptied completely. That takes two walks through the whole
+//     index and therefore frees a sizeable part of the limit at least.
 //
-// An operation that does not fit even then fails with ErrOutOfMemory.
+// An operation evicts at most about twice the bytes that it needs and an eighth
+// of the limit (1 MiB if that is more). One that does not fit after that fails
+// with ErrOutOfMemory and the other entries stay; one that lacks more than all
+// entries hold fails after the first step.
 //
 // # Expiry
 //

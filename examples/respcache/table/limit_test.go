@@ -230,3 +230,94 @@ func TestSmallerValueGivesBack(t *testing.T) {
 	}
 	w.close(t)
 }
+
+// TestLargeValueEvictsWhatItLacks fills a cache with small keys and then stores
+// large values, each together with a buffer of the same size, as the server does.
+// No more is evicted than is needed.
+func TestLargeValueEvictsWhatItLacks(t *testing.T) {
+	const limit, large = 64 << 20, 6 << 20
+	w := newWorld(t, limit)
+	for i := 0; w.table.Stats().Evicted == 0; i++ {
+		w.now++
+		w.mustSet(t, fmt.Sprintf("key:%d", i), fill(60))
+	}
+	full := w.table.Len()
+	for i := 1; i <= 2; i++ {
+		var buffer []byte
+		err := w.table.WithRoom(large, func() (err error) {
+			buffer, err = w.memory.AllocUninit(large)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.mustSet(t, fmt.Sprintf("large:%d", i), buffer)
+		w.memory.Free(buffer)
+		w.check(t)
+		// What is stored and the buffer, and a few windows more than that.
+		remain := w.table.Len()
+		t.Logf("large value %d: %d of %d keys remain", i, remain, full)
+		if want := full - full/20 - full*(i+1)*large/limit*11/10; remain < want {
+			t.Errorf("%d of %d keys remain after %d values of %d bytes under a limit of %d, want %d", remain, full, i, large, limit, want)
+		}
+	}
+	w.close(t)
+}
+
+// TestSmallValueEvictsOneLarge checks that a small value does not evict large ones
+// by the dozen.
+func TestSmallValueEvictsOneLarge(t *testing.T) {
+	const limit, large = 64 << 20, 4 << 20
+	w := newWorld(t, limit)
+	for i := 0; w.table.Stats().Evicted == 0; i++ {
+		w.now++
+		w.mustSet(t, fmt.Sprintf("large:%d", i), fill(large))
+	}
+	for err := error(nil); err == nil; {
+		_, err = w.memory.AllocUninit(4 << 10) // freed with the allocator
+	}
+	number := w.table.Len()
+	largeKeys := func() (n int) {
+		for i := range number + 1 {
+			if w.table.Exists([]byte(fmt.Sprintf("large:%d", i))) {
+				n++
+			}
+		}
+		return n
+	}
+	for i := 0; largeKeys() == number; i++ {
+		w.mustSet(t, fmt.Sprintf("small:%d", i), fill(1000))
+	}
+	if evicted := number - largeKeys(); evicted != 1 {
+		t.Errorf("a value of 1000 bytes evicted %d keys of %d bytes, want one", evicted, large)
+	}
+	w.table.Close()
+	if err := w.memory.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedValueEvictsLittle checks that a value that lacks more memory than all
+// keys hold is refused at little cost for them.
+func TestRefusedValueEvictsLittle(t *testing.T) {
+	const limit = 32 << 20
+	w := newWorld(t, limit)
+	held, err := w.memory.AllocUninit(limit / 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; w.table.Stats().Evicted == 0; i++ {
+		w.mustSet(t, fmt.Sprintf("key:%d", i), fill(60))
+	}
+	full := w.table.Len()
+	for range 3 {
+		if _, err := w.table.Set([]byte("large"), make([]byte, limit*5/8), table.SetOptions{}); !errors.Is(err, table.ErrOutOfMemory) {
+			t.Fatalf("set 20 MiB of 32 with 16 in use elsewhere: got %v, want ErrOutOfMemory", err)
+		}
+	}
+	if remain := w.table.Len(); remain < full*95/100 {
+		t.Errorf("%d of %d keys remain after a refused value, want 95 %%", remain, full)
+	}
+	w.memory.Free(held)
+	w.close(t)
+}

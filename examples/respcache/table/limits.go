@@ -30,7 +30,7 @@ const (
 	maxProbes = 64
 
 	// An LRU batch evicts until the bytes asked for are free, but so many
-	// entries at least and at most; after so many batches in vain the size
+	// entries, or windowBytes, at least, and so many at most; after so many batches in vain the size
 	// classes are taken to be the problem, and windows are emptied instead.
 	minBatchEntries = 4
 	maxBatchEntries = 32
@@ -39,10 +39,17 @@ const (
 	// windowBytes is the unit of the second step of eviction: a whole number of
 	// the allocator's spans of small objects.
 	windowBytes = 64 << 10
-	// windowShare is the part of the limit that the first round of windows
-	// frees; every further round frees twice as much.
+	// A round of windows frees what is lacking, and the part windowShare of the
+	// limit at least; every further round twice as much.
 	windowShare     = 64
 	maxWindowRounds = 10
+
+	// One operation evicts at most evictionFactor times the bytes that it needs
+	// and the part evictionShare of the limit, or minEvictionBound. Each of the
+	// two steps of eviction ends soon after it has evicted so much.
+	evictionFactor   = 2
+	evictionShare    = 8
+	minEvictionBound = 1 << 20
 
 	// Maintain sweeps len/sweepShare chains of a shard, at least
 	// minSweepChains, and again, up to maxSweeps times, while more than one in
@@ -60,8 +67,5 @@ const (
 
 // Lengths and capacities in an entry are 32 bits wide.
 const _ = uint32(uint64(headerBytes) + 2*MaxStringBytes + windowBytes)
-
-// All rounds together can empty the whole limit.
-const _ = uint((1<<maxWindowRounds)/windowShare - 2)
 
 const headerBytes = unsafe.Sizeof(entry{})

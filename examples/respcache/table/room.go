@@ -20,13 +20,16 @@ func (t *Table) withRoom(attempt func() (need int, err error)) error {
 	if t.limit > 0 && int64(need) > t.limit {
 		return ErrOutOfMemory
 	}
-	for range maxBatches {
+	evicted, bound := 0, evictionFactor*need+minEvictionBound
+	for batch := 0; batch < maxBatches && evicted < bound; batch++ {
 		if t.stopped.Err() != nil {
 			return ErrOutOfMemory
 		}
-		if t.evictBatch(need) == 0 {
+		freed := t.evictBatch(need)
+		if freed == 0 {
 			break
 		}
+		evicted += freed
 		if need, err = attempt(); err == nil || !lacksMemory(err) {
 			return err
 		}
@@ -35,11 +38,10 @@ func (t *Table) withRoom(attempt func() (need int, err error)) error {
 }
 
 // evictBatch evicts entries until need bytes are given back, within the bounds
-// of limits.go, and returns the number of entries.
-func (t *Table) evictBatch(need int) (entries int) {
-	freed := 0
-	for range maxBatchEntries {
-		if entries >= minBatchEntries && freed >= need {
+// of limits.go, and returns how many were.
+func (t *Table) evictBatch(need int) (freed int) {
+	for entries := range maxBatchEntries {
+		if freed >= need && (entries >= minBatchEntries || freed >= windowBytes) {
 			break
 		}
 		n := t.evictOldest()
@@ -47,9 +49,8 @@ func (t *Table) evictBatch(need int) (entries int) {
 			break
 		}
 		freed += n
-		entries++
 	}
-	return entries
+	return freed
 }
 
 // candidate is an entry that may be evicted, as seen a moment ago. Its shard

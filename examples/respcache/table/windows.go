@@ -15,40 +15,69 @@ type window struct {
 
 func (w *window) meanAge() int64 { return w.ages / w.entries }
 
-// emptyWindows evicts whole windows, more with each round, until attempt
-// succeeds. Each round ends with a Trim, because objects that wait in the
-// allocator's caches keep their spans from being used for another size.
+// emptyWindows evicts whole windows until attempt succeeds. Each round begins
+// with a Trim: objects that wait in the allocator's caches keep their spans from
+// being used for another size, and what is charged after it is in use, so the
+// difference to the limit is what has to be evicted.
+//
+// All rounds together evict at most evictionBound: entries are worth more than
+// an operation that does not fit after that.
 func (t *Table) emptyWindows(attempt func() (need int, err error)) error {
 	t.emptying.Lock()
 	defer t.emptying.Unlock()
-	need, err := attempt() // the goroutine before may have made room enough
-	for round := 0; err != nil && lacksMemory(err); round++ {
-		if round == maxWindowRounds || t.stopped.Err() != nil {
-			return ErrOutOfMemory
+	evicted := int64(0)
+	for round := 0; round < maxWindowRounds && t.stopped.Err() == nil; round++ {
+		if _, err := t.memory.Trim(t.stopped); err != nil && t.stopped.Err() == nil {
+			return err
 		}
-		target := max(4*int64(need), t.limit/windowShare, windowBytes) << round
-		entries := t.evictWindows(target)
-		if _, trimErr := t.memory.Trim(t.stopped); trimErr != nil && t.stopped.Err() == nil {
-			return trimErr
+		need, err := attempt() // the goroutine before may have made room enough
+		if err == nil || !lacksMemory(err) {
+			return err
 		}
-		need, err = attempt()
-		if entries == 0 && err != nil && lacksMemory(err) {
-			return ErrOutOfMemory
+		lacking, bound := t.lacking(need), t.evictionBound(need)
+		if evicted+lacking > bound {
+			break
 		}
+		most := bound - evicted
+		target := min(most, max(lacking, max(t.limit/windowShare, windowBytes)<<round))
+		freed := t.evictWindows(lacking, target)
+		if freed == 0 {
+			break
+		}
+		evicted += freed
 	}
-	return err
+	return ErrOutOfMemory
 }
 
-// evictWindows empties the windows used least of late, target bytes of address
-// space in all, and returns the number of entries evicted.
-func (t *Table) evictWindows(target int64) (entries int) {
+// lacking is how many bytes must be evicted for an operation that needs need
+// bytes, after a Trim.
+func (t *Table) lacking(need int) int64 {
+	if t.limit == 0 { // the system has no memory
+		return int64(need)
+	}
+	return max(0, t.memory.Stats().Charged+int64(need)-t.limit)
+}
+
+// evictionBound is the most bytes that an operation of need bytes may evict.
+func (t *Table) evictionBound(need int) int64 {
+	return evictionFactor*int64(need) + max(t.limit/evictionShare, minEvictionBound)
+}
+
+// evictWindows empties the windows used least of late until target bytes of
+// entries are evicted, and returns how many were. It evicts nothing if all
+// entries together are fewer than lacking bytes.
+func (t *Table) evictWindows(lacking, target int64) (freed int64) {
 	condemned := make(map[uintptr]bool)
+	chosen := int64(0)
 	for _, w := range t.windowsByAge() {
-		if target <= 0 {
+		if chosen >= target {
 			break
 		}
 		condemned[w.number] = true
-		target -= max(w.bytes, windowBytes)
+		chosen += w.bytes
+	}
+	if chosen < lacking {
+		return 0
 	}
 	for i := range t.shards {
 		if t.stopped.Err() != nil {
@@ -56,12 +85,12 @@ func (t *Table) evictWindows(target int64) (entries int) {
 		}
 		s := &t.shards[i]
 		s.mu.Lock()
-		n, _ := s.removeIf(func(e *entry) bool { return condemned[windowOf(e)] })
+		n, bytes := s.removeIf(func(e *entry) bool { return condemned[windowOf(e)] })
 		s.evicted += int64(n)
-		entries += n
+		freed += int64(bytes)
 		s.mu.Unlock()
 	}
-	return entries
+	return freed
 }
 
 // windowsByAge returns the windows that hold entries, those first whose entries
