@@ -42,7 +42,7 @@ type client struct {
 	ownInput   [ownInputBytes]byte
 	waiting    time.Time // since when bytes are waited for
 	unfinished time.Time // since when those of a request that has begun are, zero if none has
-	quits      bool      // after the reply to QUIT
+	quits      bool      // after QUIT and its reply, or an HTTP request
 
 	stopOnce sync.Once
 	stopping chan struct{} // closed by stop

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"log"
 	"strings"
+	"time"
 
 	"github.com/vcpualloc/vcpualloc/examples/respcache/resp"
 )
@@ -71,12 +73,31 @@ func (s *server) handle(c *client, args resp.Args, refused error) {
 	}
 	found := findCommand(args.At(0))
 	switch {
+	case isHTTP(args.At(0)):
+		s.refuseHTTP(c)
 	case found == nil:
 		c.writeError(unknownCommand(args))
 	case !found.accepts(args.Len()):
 		c.writeError(wrongArity(found.name))
 	default:
 		found.run(s, c, args)
+	}
+}
+
+// isHTTP reports whether name is what the lines of an HTTP request begin with. A
+// web page can have a browser send one here, with commands in its body: the
+// connection is closed before they are read, as Redis does.
+func isHTTP(name []byte) bool { return is(name, "POST") || is(name, "HOST:") }
+
+// refuseHTTP closes the connection without a reply to this request, and logs it,
+// at most once in attackLogInterval.
+func (s *server) refuseHTTP(c *client) {
+	c.quits = true
+	now := time.Now().UnixNano()
+	if last := s.attackLogged.Load(); (last == 0 || now-last >= int64(attackLogInterval)) && s.attackLogged.CompareAndSwap(last, now) {
+		log.Printf("respcache: Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to respcache. "+
+			"This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your instance. Connection from %s aborted.",
+			c.connection.RemoteAddr())
 	}
 }
 

@@ -41,8 +41,19 @@
 //     memory for its goroutine, which no limit counts.
 //
 // A request and the value that it stores are in memory at the same time, and a
-// request that grows may have to move, so a value can have a third of -maxmemory
-// for certain, and half of it at best.
+// request that grows may have to move, so a value can have about a third of
+// -maxmemory while no other client holds buffers, and half of it at best. The
+// buffers of other clients take from that, for they share -maxmemory-clients and
+// -maxmemory. A value that has no room gets an OOM error.
+//
+// Without -maxmemory a percentage as -maxmemory-clients, the default one too, is
+// no bound: each client is then within -client-limit, and all together within
+// -maxclients times that. A server that others reach needs -maxmemory, or
+// -maxmemory-clients as a size.
+//
+// A connection whose client sends the command POST or Host: is closed without a
+// reply, as Redis does: it is a web page that has a browser send commands. A line
+// in the log tells of it, at most one in a minute.
 //
 // On SIGTERM or SIGINT all connections are closed at once. Commands of many keys
 // look between two keys whether theirs is; the table is not freed, the allocator
@@ -57,7 +68,19 @@
 // Replies and error texts are those of Redis 7 in protocol version 2, for
 // strings in one database. Bytes that are no request get the errors of Redis,
 // sooner where it is clear sooner, and what follows a bulk string must be the end
-// of a line. Not like Redis: MSET, MGET and DEL of several keys
+// of a line. The commands are
+//
+//	PING ECHO SELECT HELLO QUIT
+//	GET SET SETNX SETEX PSETEX GETSET MGET MSET APPEND STRLEN
+//	INCR DECR INCRBY DECRBY
+//	DEL UNLINK EXISTS EXPIRE PEXPIRE EXPIREAT PEXPIREAT TTL PTTL PERSIST
+//	DBSIZE FLUSHALL FLUSHDB INFO CONFIG COMMAND
+//
+// and others get the error for unknown commands: there is no AUTH, CLIENT, SCAN,
+// KEYS, TYPE or MULTI, and no type but strings. A NUL byte is a byte like any
+// other: Redis waits for the rest of an inline request that has one, and ends a
+// command's name, and what its errors repeat, in front of it.
+// Not like Redis: MSET, MGET and DEL of several keys
 // are atomic for each key, not for all of them; the limit given at the start
 // stays; there is no persistence, no replication and no authentication, so
 // the default address is the loopback one.
@@ -66,8 +89,10 @@
 //
 // -maxmemory is the Limit of the allocator: it covers values, keys, index, the
 // buffers of clients and what the allocator keeps at hand. A request that it refuses evicts approximately
-// least recently used keys and tries again; one that can never fit gets Redis's
-// OOM error. Free memory returns to the system by itself; INFO memory tells where
+// least recently used keys and tries again. It evicts what is lacking once all
+// free memory was given back, and at most about twice what the request needs and
+// an eighth of -maxmemory (1 MiB if that is more); a request that does not fit
+// after that gets Redis's OOM error, and the other keys stay. Free memory returns to the system by itself; INFO memory tells where
 // the rest is.
 // In a cgroup with a limit, or with GOMEMLIMIT, Go gets what the allocator leaves of
 // that (alloc.BalanceMemoryLimit); -maxmemory should leave it enough.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,25 +39,28 @@ const (
 	maxSamples        = 64
 	defaultMaxClients = 10_000
 	maxMaxClients     = 1 << 20
-	minClientLimit    = 64 << 10
+	minClientLimit    = 64 << 10 // bytes, that of all clients, too: less serves no request
+	minLimit          = 1 << 20  // bytes; what the allocator takes at once comes to a part of that
+	minTimeout        = time.Second
 )
 
 func parseOptions(arguments []string, output io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("respcache", flag.ContinueOnError)
 	flags.SetOutput(output)
-	flags.StringVar(&o.address, "addr", "127.0.0.1", "`address` to listen on; there is no authentication")
+	flags.StringVar(&o.address, "addr", "127.0.0.1", "`address` to listen on, 0.0.0.0 or :: for all; there is no authentication")
 	flags.IntVar(&o.port, "port", 6379, "TCP `port` to listen on, 0 for any that is free")
 	limit := flags.String("maxmemory", "0",
-		"memory limit as `size`, such as 64mb or 1gb, of keys, values, index and clients' buffers; 0 for none")
+		"memory limit as `size`, such as 64mb or 1gb, of keys, values, index and clients' buffers, at least 1mb; 0 for none: "+
+			"then -maxmemory-clients as a percentage has no meaning, and clients are not bounded together")
 	flags.IntVar(&o.samples, "maxmemory-samples", table.DefaultSamples, "`keys` that an eviction compares, 1 to 64")
 	flags.IntVar(&o.maxClients, "maxclients", defaultMaxClients, "`clients` at a time; others are refused")
 	clients := flags.String("maxmemory-clients", "50%",
-		"limit of all clients' requests and unread replies as `size`, or as a percentage of -maxmemory; "+
-			"beyond it the client that holds most is closed; 0 for none but -maxmemory")
+		"limit of all clients' requests and unread replies as `size`, at least 64kb, or as a percentage of -maxmemory; "+
+			"beyond it the client that holds most is closed; 0 or 0% for none but -maxmemory")
 	client := flags.String("client-limit", "1gb",
 		"limit of one client's request and unread replies as `size`, at least 64kb; a client that needs more is closed")
 	timeout := flags.String("timeout", "300",
-		"`seconds`, or a duration such as 1m30s, after which an idle client is closed; 0 for never. "+
+		"`seconds`, or a duration such as 1m30s, after which an idle client is closed, at least 1 s; 0 for never. "+
 			"A request must arrive, and 16 KiB of replies be read, in that time or in 60 s, whichever is shorter")
 	bulk := flags.String("proto-max-bulk-len", "512mb", "longest argument and value as `size`, at most 512mb")
 	flags.IntVar(&o.limits.Elements, "proto-max-multibulk-len", resp.MaxElements, "most `arguments` of a request, at most 1048576")
@@ -65,6 +69,10 @@ func parseOptions(arguments []string, output io.Writer) (o options, err error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("respcache takes flags only, not %q; see respcache -help", flags.Arg(0))
+	}
+	if o.address == "" {
+		return o, errors.New("-addr is empty; write 127.0.0.1 for this machine only, or 0.0.0.0 or :: for all its interfaces: " +
+			"there is no authentication, so every host that reaches them can read and write the cache")
 	}
 	if o.limitBytes, err = parseSize(*limit); err != nil {
 		return o, fmt.Errorf("-maxmemory: %w", err)
@@ -81,6 +89,21 @@ func parseOptions(arguments []string, output io.Writer) (o options, err error) {
 	bulkBytes, err := parseSize(*bulk)
 	if err != nil {
 		return o, fmt.Errorf("-proto-max-bulk-len: %w", err)
+	}
+	for _, least := range []struct {
+		name  string
+		value string
+		given int64
+		least int64
+		text  string
+	}{
+		{"-maxmemory", *limit, o.limitBytes, minLimit, "1mb"},
+		{"-maxmemory-clients", *clients, o.clientsLimit, minClientLimit, "64kb"},
+		{"-timeout", *timeout, int64(o.timeout), int64(minTimeout), "1 s"},
+	} {
+		if least.given != 0 && least.given < least.least {
+			return o, fmt.Errorf("%s: %s is too little, the least is %s; 0 is for no bound", least.name, least.value, least.text)
+		}
 	}
 	for _, bound := range []struct {
 		name            string
@@ -104,6 +127,7 @@ func parseOptions(arguments []string, output io.Writer) (o options, err error) {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // a reader of stdout or stderr that is gone does not end the server
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err {
 	case nil:
 	case flag.ErrHelp:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"log"
 	"net"
 	"os"
 	"slices"
@@ -132,6 +133,9 @@ func FuzzProtocol(f *testing.F) {
 		requests, end := resptest.Requests(stream, o.limits)
 		want, quits := 0, false
 		for _, request := range requests {
+			if quits = isHTTP(request[0]); quits {
+				break
+			}
 			want++
 			if quits = strings.EqualFold(string(request[0]), "quit"); quits {
 				break
@@ -217,6 +221,10 @@ func TestProtocol(t *testing.T) {
 		{strings.Repeat("x", 64<<10+1), "-ERR Protocol error: too big inline request"},
 		{"PING " + strings.Repeat(" ", 64<<10) + "\r\n", "-ERR Protocol error: too big inline request"},
 		{"QUIT\r\nPING\r\n", "+OK"},
+		{"POST / HTTP/1.1\r\nPING\r\n", ""},
+		{"PING\r\nhost: localhost\r\n\r\nSET http 1\r\n", "+PONG"},
+		{"*2\r\n$4\r\npost\r\n$1\r\nx\r\nPING\r\n", ""},
+		{"EXISTS http\r\nHost x\r\n", ":0 -ERR unknown command 'Host', with args beginning with: 'x' "},
 	} {
 		var got []string
 		for _, r := range exchange(t, p.address, test.stream) {
@@ -228,6 +236,31 @@ func TestProtocol(t *testing.T) {
 	}
 	if r := dial(t, p.address).do(t, "PING").String(); r != "+PONG" {
 		t.Errorf("PING after all that: got %s", r)
+	}
+}
+
+// TestHTTPIsLoggedOnce sends HTTP requests: a line in the log tells of the first, and
+// others of the same minute add none.
+func TestHTTPIsLoggedOnce(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.SetOutput(write)
+	address := startInProcess(t)
+	for _, stream := range []string{
+		"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n", "POST\r\n",
+	} {
+		exchange(t, address, stream)
+	}
+	log.SetOutput(os.Stderr)
+	write.Close()
+	text, err := io.ReadAll(read)
+	if n := strings.Count(string(text), "Possible SECURITY ATTACK detected."); err != nil || n != 1 || !strings.Contains(string(text), "Connection from 127.0.0.1:") {
+		t.Errorf("the log is %q (%v), want one line that tells of the attack and of the client", text, err)
+	}
+	if got := dial(t, address).do(t, "EXISTS", "k").String(); got != ":0" {
+		t.Errorf("EXISTS of what the HTTP requests set: got %s", got)
 	}
 }
 

@@ -25,6 +25,8 @@ const (
 	acceptPause = 20 * time.Millisecond
 	// acceptLogInterval keeps it from filling the log.
 	acceptLogInterval = time.Second
+	// attackLogInterval keeps HTTP requests from filling the log; it is that of Redis.
+	attackLogInterval = time.Minute
 	// refusalTime bounds the reply to a client beyond -maxclients.
 	refusalTime = 100 * time.Millisecond
 )
@@ -53,6 +55,7 @@ type server struct {
 	rejected       atomic.Int64   // connections beyond maxClients since the start
 	evictedClients atomic.Int64   // closed for their memory since the start
 	commands       rseqcs.Counter // requests handled since the start; every goroutine adds to it
+	attackLogged   atomic.Int64   // Unix time of the last line about an HTTP request, in nanoseconds; 0 for none
 	peak           atomic.Int64   // most bytes backed, as seen by maintenance and INFO
 }
 

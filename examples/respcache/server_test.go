@@ -140,6 +140,35 @@ func TestStopsWithOpenConnections(t *testing.T) {
 	}
 }
 
+// TestStopsWithoutAReaderOfItsOutput closes the pipe behind stdout after the first
+// line: the server serves on, and ends with exit code 0.
+func TestStopsWithoutAReaderOfItsOutput(t *testing.T) {
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(binary, "-port", "0")
+	command.Env = append(os.Environ(), asServer+"=1")
+	command.Stderr = os.Stderr
+	stdout, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer command.Process.Kill()
+	address := readAddress(t, bufio.NewReader(stdout))
+	stdout.Close()
+	if got := dial(t, address).do(t, "PING").String(); got != "+PONG" {
+		t.Errorf("PING after stdout was closed: got %s", got)
+	}
+	command.Process.Signal(syscall.SIGTERM)
+	if err := command.Wait(); err != nil {
+		t.Errorf("the server ended with %v, want exit code 0 on SIGTERM", err)
+	}
+}
+
 func TestQuitDropsTheRestOfThePipeline(t *testing.T) {
 	address := startInProcess(t)
 	c := dial(t, address)
@@ -185,7 +214,8 @@ func TestOptions(t *testing.T) {
 		{"-proto-max-multibulk-len", "0"}, {"-proto-max-multibulk-len", "1048577"},
 		{"-maxmemory", "lots"}, {"-maxmemory", "-1"}, {"-maxmemory", "1bm"}, {"-maxmemory", ""},
 		{"-maxmemory", "9999999999gb"}, {"-maxmemory-samples", "0"}, {"-port", "65536"}, {"extra"}, {"-unknown"},
-		{"-maxmemory", "1kb", "-port", "0"}, {"-addr", "256.0.0.1", "-port", "0"},
+		{"-maxmemory", "1048575"}, {"-maxmemory", "1kb"}, {"-maxmemory-clients", "65535"}, {"-maxmemory", "1mb", "-maxmemory-clients", "6%"},
+		{"-timeout", "999ms"}, {"-timeout", "1ns"}, {"-addr", "", "-port", "0"}, {"-addr", "256.0.0.1", "-port", "0"},
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
