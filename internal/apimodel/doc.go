@@ -18,14 +18,14 @@
 //
 // The module is a nested one, so that rapid stays out of the core's go.mod.
 //
-//	make apimodel TIME=10m     ten minutes in each mode and build
-//	go test . -time 10m        in one mode
-//	VCPUALLOC_MODE=assigned go test . -time 10m
-//	go test -tags vcpualloc_gomem . -time 10m     on Go memory
-//	go test -tags vcpualloc_faults . -time 10m    with system calls that fail
+//	make apimodel TIME=10m             ten minutes in each mode and build
+//	go test . -timeout 0 -time 10m     in one mode
+//	VCPUALLOC_MODE=assigned go test . -timeout 0 -time 10m
+//	go test -tags vcpualloc_gomem . -timeout 0 -time 10m     on Go memory
+//	go test -tags vcpualloc_faults . -timeout 0 -time 10m    with system calls that fail
 //
 // A failure prints the reduced operations as Go values. They stay as a test in
-// regressions_test.go. The same run is repeated with the -rapid.seed or
-// -rapid.failfile that it prints; a crash of the process is narrowed down with
-// -rapid.log, which prints each list before it runs.
+// regressions_test.go. The same lists come again with the -rapid.seed that it prints; a
+// crash of the process is narrowed down with -rapid.log, which prints each list before
+// it runs.
 package apimodel

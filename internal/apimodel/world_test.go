@@ -100,7 +100,6 @@ type world struct {
 	faulty  bool     // system calls may fail
 	past    []*block // that were freed, the last of them
 	failing bool     // they have failed
-	stop    bool     // the rest of the operations is left out
 }
 
 // run carries out the operations, and returns what was wrong.
@@ -123,9 +122,6 @@ func run(ops []op) (err error) {
 		w.team.on(o.thread, func() { byName[o.do].run(w, o) })
 		w.settle()
 		w.checkAll(i%16 == 15)
-		if w.stop {
-			break
-		}
 	}
 	at = -1
 	w.finish()
