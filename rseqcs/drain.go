@@ -13,17 +13,27 @@ const drainBatch = 64
 // give, in batches of one class. It costs one fence, or one stop of the world,
 // and what the callers that run meanwhile lose by their slow paths: they find
 // nothing and have no room. Other methods may run at the same time, but not
-// Drain, Shut and Close.
+// Drain, Shut and Close. After Shut a Stack stays shut.
+//
+// The objects of a call of give are handed over, whether it returns or panics. When
+// it panics, the others stay in the slabs, and the Stack works as before Drain. A nil
+// give panics before anything is stopped, and so does a Stack that NewStack did not
+// return; both are true of Shut, Empty and Idle.Drain too.
 func (s *Stack) Drain(give func(class int, objects []unsafe.Pointer)) {
+	s.checkDrain(give)
 	s.stop()
+	defer s.resume()
 	s.empty(give)
-	s.resume()
 }
 
 // Shut is Drain for good: from then on Pop finds nothing and Push Full. The
 // slabs' memory goes back to the system, but their addresses stay until Close,
-// so that callers which are about to push or pop need not be waited for.
+// so that callers which are about to push or pop need not be waited for. When give
+// panics, the Stack is shut all the same; another call of Shut hands over the objects
+// that are left and releases the memory.
 func (s *Stack) Shut(give func(class int, objects []unsafe.Pointer)) {
+	s.checkDrain(give)
+	s.isShut = true
 	s.stop()
 	s.empty(give)
 	// If the system refuses, the memory comes back with Close.
@@ -32,7 +42,21 @@ func (s *Stack) Shut(give func(class int, objects []unsafe.Pointer)) {
 
 // Empty is Drain for a caller who knows that no other method runs, or will run, but
 // Close: it needs no fence.
-func (s *Stack) Empty(give func(class int, objects []unsafe.Pointer)) { s.empty(give) }
+func (s *Stack) Empty(give func(class int, objects []unsafe.Pointer)) {
+	s.checkDrain(give)
+	s.empty(give)
+}
+
+// checkDrain panics where a drain would end with slabs that stay stopped, or with a
+// fault that cannot be recovered from.
+func (s *Stack) checkDrain(give func(class int, objects []unsafe.Pointer)) {
+	if s.base == nil {
+		panic("rseqcs: drain of a Stack that NewStack did not return")
+	}
+	if give == nil {
+		panic("rseqcs: drain with a nil function")
+	}
+}
 
 // stop makes the slabs the caller's. With the number of ids at zero no section
 // that starts takes effect, since each compares its id with this number behind
@@ -51,8 +75,11 @@ func (s *Stack) stop() {
 	}
 }
 
-// resume gives the slabs back to their vCPUs and Ps.
+// resume gives the slabs back to their vCPUs and Ps, unless the Stack is shut.
 func (s *Stack) resume() {
+	if s.isShut {
+		return
+	}
 	atomic.StoreUint32(rowCount(s.vcpus), uint32(s.vcpuSlabs))
 	atomic.StoreUint32(rowCount(s.ps), uint32(s.pSlabs))
 }

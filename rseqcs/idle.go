@@ -16,7 +16,7 @@ type Idle struct {
 // idleSlab is what was seen of a slab; nil slices for one that was never used.
 type idleSlab struct {
 	current []uint32 // of each class at the last look
-	still   []uint8  // looks since it has changed
+	still   []uint32 // looks since it has changed
 }
 
 // NewIdle returns an Idle that has not looked yet.
@@ -37,7 +37,7 @@ func (i *Idle) Look(looks int) (objects int) {
 				continue // not set up
 			}
 			if seen.current == nil {
-				seen.current, seen.still = make([]uint32, len(s.classes)), make([]uint8, len(s.classes))
+				seen.current, seen.still = make([]uint32, len(s.classes)), make([]uint32, len(s.classes))
 			}
 			if current != seen.current[class] {
 				seen.current[class], seen.still[class] = current, 0
@@ -73,9 +73,11 @@ func (i *Idle) room(looks int) [][]unsafe.Pointer {
 // Drain empties the magazines that were idle in the last look and have not
 // changed since, and takes their capacity back to the initial one. It hands the
 // objects to give by class, when everybody may work again. It costs one fence, or
-// one stop of the world, as Stack.Drain does.
+// one stop of the world, as Stack.Drain does. A panic of give goes on when give has
+// had the objects of all classes, so that none is lost.
 func (i *Idle) Drain(looks int, give func(class int, objects []unsafe.Pointer)) {
 	s := i.stack
+	s.checkDrain(give)
 	taken := i.room(looks)
 	s.stop()
 	for index := range i.slabs {
@@ -96,7 +98,7 @@ func (i *Idle) Drain(looks int, give func(class int, objects []unsafe.Pointer)) 
 	for class, objects := range taken {
 		if len(objects) > 0 {
 			takeAll(objects)
-			give(class, objects)
+			defer give(class, objects) // each runs, whatever another does
 		}
 	}
 }

@@ -2,6 +2,7 @@ package rseqcs
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
@@ -18,7 +19,8 @@ import (
 // cases without a lock or an atomic instruction. A Stack holds addresses of
 // memory outside the Go heap; it does not keep Go memory alive.
 //
-// All methods but Close may be called from any goroutine.
+// All methods but Close may be called from any goroutine. NewStack makes a Stack: the
+// zero value has no classes and no slabs, so that methods which use one panic.
 type Stack struct {
 	base      unsafe.Pointer // of the row of slabs that run works on: vcpus or ps
 	vcpus     unsafe.Pointer // the row of the vCPUs; see limits.go for the layout
@@ -31,6 +33,8 @@ type Stack struct {
 	// onPs is how many operations of threads that cannot run sections are under way
 	// on the slabs of the Ps, where the vCPUs have slabs too (Stack.stop). Atomic.
 	onPs int32
+
+	isShut bool // written by Shut, read by resume, which never run at the same time
 }
 
 // classSlots is where the slots of a class lie in every slab, in bytes.
@@ -68,7 +72,10 @@ func NewStack(name string, capacities []Capacity) (*Stack, error) {
 	if err := s.layOut(capacities); err != nil {
 		return nil, err
 	}
-	size := uintptr(2*osmem.Granule + (s.vcpuSlabs+s.pSlabs)*slabSize)
+	size, err := addressesFor(s.vcpuSlabs + s.pSlabs)
+	if err != nil {
+		return nil, err
+	}
 	memory, err := osmem.Reserve(size, name+" slabs")
 	if err != nil {
 		return nil, fmt.Errorf("rseqcs: %w", err)
@@ -89,6 +96,16 @@ func NewStack(name string, capacities []Capacity) (*Stack, error) {
 	return s, nil
 }
 
+// addressesFor returns the bytes of addresses that both rows take. On 32 bits the
+// slabs for a large GOMAXPROCS do not fit.
+func addressesFor(slabs int) (uintptr, error) {
+	const most = (math.MaxInt - 2*osmem.Granule) / slabSize
+	if slabs > most {
+		return 0, fmt.Errorf("rseqcs: %d slabs of %d bytes, the addresses suffice for %d; lower GOMAXPROCS", slabs, slabSize, most)
+	}
+	return uintptr(2*osmem.Granule + slabs*slabSize), nil
+}
+
 // rowOfPs returns how many Ps there is a slab or cell for.
 func rowOfPs() int {
 	n := max(vcpu.Max(), runtime.GOMAXPROCS(0))
@@ -107,6 +124,9 @@ func (s *Stack) layOut(capacities []Capacity) error {
 	for class, c := range capacities {
 		if c.Initial < 0 || c.Max < c.Initial {
 			return fmt.Errorf("rseqcs: class %d: capacity %d, at most %d", class, c.Initial, c.Max)
+		}
+		if c.Max > slabSize/slotSize { // so that no sum below overflows
+			return fmt.Errorf("rseqcs: class %d: capacity %d, a slab has %d slots", class, c.Max, slabSize/slotSize)
 		}
 		at += slotSize // the end mark
 		s.classes = append(s.classes, classSlots{uint32(at), uint32(at + c.Initial*slotSize), uint32(at + c.Max*slotSize)})
@@ -183,9 +203,14 @@ func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 
 // PushBatch adds the objects to the class on this vCPU, in their order, as one
 // section. It returns how many there was room for; Push says when it may be none
-// although there is room.
+// although there is room. An object that is nil panics, and then none is added.
 func (s *Stack) PushBatch(class int, objects []unsafe.Pointer) int {
 	_ = s.classes[class]
+	for i, object := range objects {
+		if object == nil { // in a slot it would be the end mark of pop
+			panic(fmt.Sprintf("rseqcs: object %d of %d is nil", i, len(objects)))
+		}
+	}
 	if race.Enabled {
 		for _, object := range objects {
 			race.Give(object)

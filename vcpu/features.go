@@ -38,7 +38,7 @@ func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 func (m *Mode) UnmarshalText(text []byte) error {
 	mode, ok := parseMode(string(text))
 	if !ok {
-		return fmt.Errorf("vcpu: there is no mode %q", text)
+		return fmt.Errorf("vcpu: there is no mode "+quoted, text)
 	}
 	*m = mode
 	return nil
@@ -46,6 +46,9 @@ func (m *Mode) UnmarshalText(text []byte) error {
 
 // modeVariable is the environment variable that caps the mode.
 const modeVariable = "VCPUALLOC_MODE"
+
+// quoted formats text from outside: at most its first 64 characters.
+const quoted = "%.64q"
 
 // parseMode is the inverse of String.
 func parseMode(name string) (Mode, bool) {
@@ -65,14 +68,14 @@ type Features struct {
 	Size        int    // bytes of it that the kernel fills in
 	Owner       string // who registers: "self", "libc" or "none"
 	Mode        Mode
-	Reason      string // why this mode and not a higher one; empty in MMCID
+	Reason      string // why this mode and not a higher one, and that VCPUALLOC_MODE is ignored; empty where neither is so
 	Fence       bool   // membarrier(PRIVATE_EXPEDITED_RSEQ) works
 }
 
 // Has reports whether the kernel fills in the field of struct rseq that ends at
 // byte end: the check of the libc-alpha thread of September 2022,
-// size >= offsetofend(struct rseq, field).
-func (f Features) Has(end int) bool { return f.Size >= end }
+// size >= offsetofend(struct rseq, field). No field ends at 0 or below.
+func (f Features) Has(end int) bool { return end > 0 && f.Size >= end }
 
 // Probe returns the features. The first call looks, registers and tests the
 // kernel, for some milliseconds on a machine with a free CPU, up to half a second on
@@ -116,7 +119,7 @@ func look(g *rseq.Ground, limit string, sound func(*rseq.Ground) error) (f Featu
 	highest, known := parseMode(limit)
 	if limit != "" && !known {
 		defer func() {
-			ignored := fmt.Sprintf("%s=%q is ignored: it is none of mm_cid, cpu_id, assigned", modeVariable, limit)
+			ignored := fmt.Sprintf("%s="+quoted+" is ignored: it is none of mm_cid, cpu_id, assigned", modeVariable, limit)
 			if f.Reason != "" {
 				ignored += "; " + f.Reason
 			}

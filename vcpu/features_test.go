@@ -121,10 +121,27 @@ func TestHas(t *testing.T) {
 		{20, rseq.EndFlags, true}, {20, rseq.EndNodeID, false}, {20, rseq.EndMMCID, false},
 		{27, rseq.EndMMCID, false}, {28, rseq.EndMMCID, true}, {33, rseq.EndMMCID, true},
 		{28, 29, false}, {0, rseq.EndCPUID, false},
+		{28, 0, false}, {28, -1, false}, {0, 0, false}, {0, -1, false},
 	} {
 		if got := (Features{Size: row.size}).Has(row.end); got != row.has {
 			t.Errorf("%d bytes, a field that ends at %d: %v", row.size, row.end, got)
 		}
+	}
+}
+
+// TestUnknownModeIsCutShort: text from outside is quoted, up to 64 characters of it.
+func TestUnknownModeIsCutShort(t *testing.T) {
+	long := strings.Repeat("é", 1000) + "\n"
+	want := `"` + strings.Repeat("é", 64) + `"`
+	f := look(groundOf(28), long, func(*rseq.Ground) error { return nil })
+	if !strings.HasPrefix(f.Reason, "VCPUALLOC_MODE="+want+" is ignored") || f.Mode != MMCID {
+		t.Errorf("mode %v, reason %q", f.Mode, f.Reason)
+	}
+	if err := new(Mode).UnmarshalText([]byte(long)); err == nil || err.Error() != "vcpu: there is no mode "+want {
+		t.Errorf("UnmarshalText: %v", err)
+	}
+	if err := new(Mode).UnmarshalText([]byte("a\n\x00")); err == nil || !strings.HasSuffix(err.Error(), `"a\n\x00"`) {
+		t.Errorf("UnmarshalText: %v", err)
 	}
 }
 

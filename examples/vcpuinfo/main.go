@@ -59,7 +59,7 @@ func printWords(w io.Writer, r report) error {
 	line("now", "arena %d of at most %d, NUMA node %s", r.Current, r.Max, nodeInWords(r.Node))
 	line("kernel", "%s %s", r.OS, r.KernelRelease)
 	line("cpu", "%s, %d logical cores, %s", r.CPUModel, r.LogicalCores, r.Architecture)
-	line("build", "%s, cgo %s", r.GoVersion, map[bool]string{true: "on", false: "off"}[r.CgoEnabled])
+	line("build", "%s, built with CGO_ENABLED=%s", r.GoVersion, map[bool]string{true: "1", false: "0"}[r.CgoEnabled])
 	_, err := io.WriteString(w, text.String())
 	return err
 }

@@ -15,7 +15,7 @@ import (
 // or removed, new ones may come.
 type report struct {
 	Mode        string `json:"mode"`         // "mm_cid", "cpu_id" or "assigned"
-	Reason      string `json:"reason"`       // why not a higher mode; empty in the highest
+	Reason      string `json:"reason"`       // as vcpu.Features.Reason
 	Owner       string `json:"owner"`        // "self", "libc" or "none"
 	KernelSize  int    `json:"kernel_size"`  // bytes, AT_RSEQ_FEATURE_SIZE
 	KernelAlign int    `json:"kernel_align"` // bytes, AT_RSEQ_ALIGN
