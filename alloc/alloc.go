@@ -106,7 +106,7 @@ func (a *Allocator) allocLarge(n, align int, zeroed bool) ([]byte, error) {
 }
 
 // GoodSize returns the capacity of a block of n bytes, n >= 0: what n is
-// rounded up to. An n that no block can have is returned as it is.
+// rounded up to. An n near the largest int, which no block can have, is returned as it is.
 func GoodSize(n int) int {
 	if n > maxInt-arena.PageSize {
 		return n
@@ -134,11 +134,11 @@ func (a *Allocator) Owns(b []byte) bool {
 // ctx. What the system refuses to take stays for the next call, and is the error
 // when the rest is done.
 func (a *Allocator) Trim(ctx context.Context) (released int64, err error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
 	if a.closed {
 		return 0, a.errClosed()
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
 	}
 	released, err = a.heap.Trim(func() bool { return ctx.Err() == nil })
 	if ctx.Err() != nil {

@@ -23,7 +23,8 @@ type Options struct {
 	// Before a call fails, what can be returned is looked for; where calls fail all
 	// the time, a twentieth of the time goes into that, and the others fail at once.
 	// Default: none.
-	// Limit: at least 64 KiB.
+	// Limit: at least 64 KiB. Blocks of a class come from spans of up to 256 KiB, so a limit
+	// below a few of these has no room for blocks of some sizes.
 	Limit int64
 
 	// SoftLimit is from where on free memory is returned to the system without
@@ -43,7 +44,8 @@ type Options struct {
 	// ReleaseDelay is after what time memory that is free goes back to the system,
 	// by a goroutine that exists while there is any: free blocks and pages that
 	// nobody needed for so long. Default: 1 second. Negative: never, only Trim and
-	// Limit return memory. Limit: at least 10 ms.
+	// Limit return memory. Limit: at least 10 ms. Free blocks
+	// in the magazines of vCPUs that do not use them wait for a second at least.
 	ReleaseDelay time.Duration
 
 	// ReleaseRate is how much that goroutine returns in a second at the most, in bytes, as

@@ -21,12 +21,15 @@ func (a *Allocator) AllocBatchUninit(dst [][]byte, n int) (int, error) {
 }
 
 func (a *Allocator) allocBatch(dst [][]byte, n int, zeroed bool) (filled int, err error) {
+	if a.closed && n >= 0 {
+		return 0, a.errClosed()
+	}
 	class := arena.ClassOf(n)
 	size := arena.ClassSize(class)
 	var objects [batchMax]unsafe.Pointer
 	for filled < len(dst) {
 		count := 0
-		if class != 0 && !a.closed {
+		if class != 0 {
 			count = a.heap.Magazines.PopBatch(int(class), objects[:min(batchMax, len(dst)-filled)])
 		}
 		for _, p := range objects[:count] {

@@ -1,6 +1,7 @@
 package alloc
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -208,20 +209,30 @@ func (s *cacheState) takeAll() (objects []unsafe.Pointer, ok bool) {
 // close gives all objects that the cache keeps back to the allocator. Calls that were
 // about to use the magazines may still look there, so their addresses stay.
 func (s *cacheState) close() error {
-	shared, ok := s.takeAll()
+	kept, ok := s.takeAll()
 	if !ok {
 		return s.failed(ErrClosed)
 	}
-	duplicate := s.free(shared)
-	s.retireMagazines(func(objects []unsafe.Pointer) {
-		if also := s.free(objects); also != nil {
-			duplicate = also
-		}
-	})
-	if duplicate != nil {
+	s.retireMagazines(func(objects []unsafe.Pointer) { kept = append(kept, objects...) })
+	if duplicate := s.freeKept(kept); duplicate != nil {
 		return s.failed(s.doublePut(duplicate, "double put or free by an earlier call, detected while closing (which succeeded)"))
 	}
 	return nil
+}
+
+// freeKept gives all objects that the cache keeps back to the allocator. What it keeps
+// twice, an earlier call has put twice: it is freed once, and returned.
+func (s *cacheState) freeKept(kept []unsafe.Pointer) (duplicate unsafe.Pointer) {
+	slices.SortFunc(kept, func(p, q unsafe.Pointer) int { return cmp.Compare(uintptr(p), uintptr(q)) })
+	for i, p := range kept {
+		if i > 0 && p == kept[i-1] {
+			duplicate = p
+		}
+	}
+	if also := s.free(slices.Compact(kept)); also != nil {
+		duplicate = also
+	}
+	return duplicate
 }
 
 // retireMagazines leads all later calls to the slow paths and empties the magazines for
@@ -251,9 +262,9 @@ func (s *cacheState) retire() {
 // addresses of the magazines.
 func (s *cacheState) drop() {
 	s.a.caches.dropping.Lock()
-	if shared, ok := s.takeAll(); ok {
-		s.free(shared)
-		s.magazines.Empty(func(_ int, objects []unsafe.Pointer) { s.free(objects) })
+	if kept, ok := s.takeAll(); ok {
+		s.magazines.Empty(func(_ int, objects []unsafe.Pointer) { kept = append(kept, objects...) })
+		s.freeKept(kept)
 		s.a.caches.remove(s)
 	}
 	s.a.caches.dropping.Unlock()

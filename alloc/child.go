@@ -11,8 +11,8 @@ import (
 // Child returns an allocator with a budget below a's: the memory that it takes counts
 // towards its own limit and towards those of a and all above. Its name is a's
 // with its own behind a slash ("child" by default); its ReleaseDelay,
-// ReleaseRate, Retain, Placement and HugePages are a's by default, and so is its Reserve unless a limit says that it
-// needs less.
+// ReleaseRate, Retain, Placement and HugePages are a's by default. Its Reserve is a's,
+// too, unless a, the child or one above has a limit: then it is four times the tightest.
 //
 // A child has caches and pages of its own. So what a tenant does costs others no
 // locks, its blocks are freed through it alone, and its Close gives back all of

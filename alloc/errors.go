@@ -61,14 +61,17 @@ type LimitError = arena.LimitError
 // memory. The call has changed nothing, and the allocator works as before,
 // unless the Reason says that it saw the misuse of an earlier call.
 type MisuseError struct {
-	Op     string  // the method
+	Op     string  // the method; "Free" for all that free block by block
 	Addr   uintptr // the start of the slice
-	Size   int     // the size of the class at that address in bytes, 0 if none
+	Size   int     // the size of the class or large block at that address in bytes, 0 if none
 	Reason string  // what is wrong, in words
 }
 
 func (e *MisuseError) Error() string {
-	if e.Size > 0 {
+	switch {
+	case e.Size > arena.MaxSmall:
+		return fmt.Sprintf("alloc: %s of %#x (block of %d bytes): %s", e.Op, e.Addr, e.Size, e.Reason)
+	case e.Size > 0:
 		return fmt.Sprintf("alloc: %s of %#x (size class of %d bytes): %s", e.Op, e.Addr, e.Size, e.Reason)
 	}
 	return fmt.Sprintf("alloc: %s of %#x: %s", e.Op, e.Addr, e.Reason)

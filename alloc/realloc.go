@@ -67,8 +67,29 @@ func (a *Allocator) realloc(op string, b []byte, n int, zeroed bool) ([]byte, er
 	case zeroed:
 		clear(moved[copied:])
 	}
-	a.Free(b)
+	a.freeMoved(op, b, moved)
 	return moved, nil
+}
+
+// freeMoved frees b, which was copied to moved. If b was free already, it frees moved
+// instead, and panics. That an earlier call has freed another block twice is only counted:
+// the caller keeps its data.
+func (a *Allocator) freeMoved(op string, b, moved []byte) {
+	defer func() {
+		switch misuse := recover().(type) {
+		case nil:
+		case *MisuseError:
+			if misuse.Addr != uintptr(unsafe.Pointer(unsafe.SliceData(b))) {
+				return
+			}
+			a.Free(moved)
+			misuse.Op = op
+			panic(misuse)
+		default:
+			panic(misuse)
+		}
+	}()
+	a.Free(b)
 }
 
 // newPlace returns a block for n bytes of a block that has usable ones.

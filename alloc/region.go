@@ -94,7 +94,8 @@ func NewRegion(a *Allocator, o RegionOptions) *Region {
 // it costs.
 
 // Bytes returns n zero bytes, which live until Reset, Release, or Rewind to an
-// earlier mark. The capacity is n rounded up to 8, and zero too. n = 0 gives an
+// earlier mark. The capacity is n rounded up to 8, or that of a block for the request
+// alone (see GoodSize), and zero too. n = 0 gives an
 // empty slice that is not nil and lies in no allocator's memory; n < 0 panics as
 // make does.
 //
@@ -412,7 +413,7 @@ func RegionSlice[T any](r *Region, n int) ([]T, error) {
 // RegionAppend is append with the memory of the region: within the capacity of s
 // it stays where it is; past it s grows in place if it is the newest of the
 // region and the chunk has room, and else moves to a new place of at least
-// twice the capacity. The old place is not freed. s may be nil, or from
+// twice the capacity, or of what is needed where there is no memory for that. The old place is not freed. s may be nil, or from
 // anywhere else. After an error s is as before.
 func RegionAppend[T any](r *Region, s []T, elements ...T) ([]T, error) {
 	if r.a.closed {

@@ -7,15 +7,15 @@ package arena
 // afterwards. What the system does not take, or what shares an OS page with a span in
 // use, stays resident, and is no candidate until retry.
 func (h *pageHeap) returnOne(most uint32, hard bool) bool {
-	ok, _ := h.tryOne(most, hard)
+	_, ok, _ := h.tryOne(most, hard)
 	return ok
 }
 
-// tryOne is returnOne with the error of the system.
-func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
+// tryOne is returnOne with the number of pages and the error of the system.
+func (h *pageHeap) tryOne(most uint32, hard bool) (returned int64, ok bool, err error) {
 	run, begin, end := h.victim(hard)
 	if run == 0 {
-		return false, nil
+		return 0, false, nil
 	}
 	begin = h.pieceBegin(begin, end, most)
 	s := *h.take(run)
@@ -38,12 +38,13 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 	h.transit -= int64(last - first)
 	if err == nil {
 		begin, end := h.wholeOSPages(begin, end)
-		returned := h.spans.residentIn(begin, end-begin)
+		gone := h.spans.residentIn(begin, end-begin)
 		h.refused -= int64(h.spans.refusedIn(begin, end-begin))
 		h.spans.setBare(begin, end-begin)
-		h.released += int64(returned)
-		h.budget.charge(-int64(returned))
-		resident -= returned
+		resident -= gone
+		returned = int64(gone)
+		h.released += returned
+		h.budget.charge(-returned)
 	}
 	if err == nil && h.huge != nil {
 		h.huge.returned(begin, end)
@@ -51,7 +52,7 @@ func (h *pageHeap) tryOne(most uint32, hard bool) (ok bool, err error) {
 	h.refuse(begin, end)
 	h.put(first, span{pages: last - first, resident: resident, refused: s.refused || h.refused > 0})
 	h.arrived.Broadcast()
-	return true, err
+	return returned, true, err
 }
 
 // bareGap is how many bare pages in a row are returned once more together with candidates
@@ -156,9 +157,9 @@ func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.retry()
-	before := h.released
 	for more() {
-		ok, err := h.tryOne(maxPages, true)
+		returned, ok, err := h.tryOne(maxPages, true)
+		pages += returned
 		if first == nil {
 			first = err
 		}
@@ -166,7 +167,7 @@ func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 			break
 		}
 	}
-	return h.released - before, first
+	return pages, first
 }
 
 // returnPages returns the memory of about so many pages of free spans to the
@@ -175,9 +176,12 @@ func (h *pageHeap) trim(more func() bool) (pages int64, first error) {
 func (h *pageHeap) returnPages(pages int64, hard bool) (returned int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	before := h.released
-	for returned < pages && h.returnOne(uint32(min(pages-returned, returnedAtOnce)), hard) {
-		returned = h.released - before
+	for returned < pages {
+		more, ok, _ := h.tryOne(uint32(min(pages-returned, returnedAtOnce)), hard)
+		if !ok {
+			break
+		}
+		returned += more
 	}
 	return returned
 }

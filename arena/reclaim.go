@@ -11,7 +11,8 @@ import (
 // worthDraining is the share of the heap that other vCPUs' magazines must hold
 // before reclaim stops them: draining costs everyone a refill, and it takes the
 // freeing of that much memory until it is worth it again. For a caller who wants such a
-// share any object is worth it: one alone may keep the run from being long enough.
+// share any object is worth it: one alone may keep the run from being long enough. And so
+// is any object of the class that the caller wants.
 const worthDraining = 16
 
 // sweptAhead is the share of a full limit that is returned inside of spans at once.
@@ -20,12 +21,12 @@ const sweptAhead = 64
 // reclaim moves the free objects of the caches back to the spans, so that whole
 // spans become free: of the transfer caches, of this vCPU's magazines, and, if
 // it is worth it, of all the others'. want is how many bytes the caller needs; 0 means all
-// that can be had.
-func (h *Heap) reclaim(want int64) {
+// that can be had. class is that of the object that the caller needs, or 0.
+func (h *Heap) reclaim(want int64, class uint8) {
 	// One at a time: what a second one would find is in the hands of the first.
 	h.draining.Lock()
 	defer h.draining.Unlock()
-	for class := uint8(1); class < classCount; class++ {
+	for class := uint8(1); class < classCount; class++ { // of all classes
 		var array [maxBatch]unsafe.Pointer
 		for {
 			n := 0
@@ -39,7 +40,7 @@ func (h *Heap) reclaim(want int64) {
 			h.giveObjects(class, array[:n])
 		}
 	}
-	if want == 0 || h.heldByVCPUs() >= h.leastToDrain(want) {
+	if want == 0 || h.heldByVCPUs() >= h.leastToDrain(want) || class != 0 && h.heldOf(class) > 0 {
 		h.Magazines.Drain(func(class int, objects []unsafe.Pointer) {
 			h.giveObjects(uint8(class), objects)
 		})
@@ -104,10 +105,10 @@ func (h *Heap) LookAgain() {
 	r.spent = min(r.spent, r.burst()-1)
 }
 
-// insist makes room and tries again, for a caller whose try to get so many pages has
-// failed with err. seen is how many rounds had begun before that try: if one has begun
+// insist makes room and tries again, for a caller whose try to get so many pages, for an
+// object of the class unless that is 0, has failed with err. seen is how many rounds had begun before that try: if one has begun
 // and ended since, and was in vain for no more pages, there is nothing to be found.
-func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) error {
+func (h *Heap) insist(seen uint64, class uint8, pages int64, err error, try func() error) error {
 	r := &h.rescue
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +124,7 @@ func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) err
 	defer runtime.UnlockOSThread()
 	begin := threadTime()
 	r.rounds.Add(1)
-	h.makeRoom(pages)
+	h.makeRoom(class, pages)
 	if err = try(); err == nil {
 		r.vain = 0
 	} else {
@@ -139,8 +140,8 @@ func (h *Heap) insist(seen uint64, pages int64, err error, try func() error) err
 // hold back to the spans, returns free memory of its nodes and free OS pages inside of
 // its spans, and makes the heaps that share a full budget with it return their free
 // memory. The caller holds no lock.
-func (h *Heap) makeRoom(pages int64) {
-	h.reclaim(pages << pageShift)
+func (h *Heap) makeRoom(class uint8, pages int64) {
+	h.reclaim(pages<<pageShift, class)
 	h.retryPages()
 	if len(h.nodes) > 1 {
 		h.trimPages(func() bool { return h.budget.lacks(pages) != nil })
@@ -162,7 +163,7 @@ func (h *Heap) makeRoom(pages int64) {
 // giveWay returns the free memory of h to the system, for another heap: first what
 // is free in whole pages, and inside of spans until full says no.
 func (h *Heap) giveWay(full func() bool) {
-	h.reclaim(0)
+	h.reclaim(0, 0)
 	h.trimPages(func() bool { return true })
 	if full() {
 		h.sweep(true, full)
@@ -193,11 +194,17 @@ func (h *Heap) trimPages(more func() bool) (pages int64, first error) {
 
 // heldByVCPUs returns the bytes of free objects in all magazines.
 func (h *Heap) heldByVCPUs() (bytes int64) {
-	slabs, _ := h.Magazines.Slabs()
 	for class := 1; class < classCount; class++ {
-		for slab := range slabs {
-			bytes += int64(h.Magazines.Len(slab, class)) * int64(classes[class].size)
-		}
+		bytes += h.heldOf(uint8(class))
 	}
 	return bytes
+}
+
+// heldOf returns the bytes of free objects of a class in all magazines.
+func (h *Heap) heldOf(class uint8) (bytes int64) {
+	slabs, _ := h.Magazines.Slabs()
+	for slab := range slabs {
+		bytes += int64(h.Magazines.Len(slab, int(class)))
+	}
+	return bytes * int64(classes[class].size)
 }

@@ -64,7 +64,7 @@ func TestReclaimEmptiesCaches(t *testing.T) {
 			}
 		}
 		slab := h.Magazines.Here()
-		h.reclaim(1)
+		h.reclaim(1, 0)
 		if h.Magazines.Here() != slab {
 			return
 		}

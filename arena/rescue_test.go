@@ -18,7 +18,7 @@ func TestRescueIsShared(t *testing.T) {
 		t.Helper()
 		before := h.rescue.rounds.Load()
 		tries = 0
-		if err := h.insist(seen, pages, refused, try); (err == nil) != (tries == 0) {
+		if err := h.insist(seen, 0, pages, refused, try); (err == nil) != (tries == 0) {
 			t.Errorf("%s: the error is %v after %d failed tries", what, err, tries)
 		}
 		if round := h.rescue.rounds.Load() != before; round != wantRound || tries != wantTries {

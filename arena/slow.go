@@ -20,7 +20,7 @@ func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 	seen := h.rescue.rounds.Load()
 	object, err := h.refill(class)
 	if err != nil {
-		err = h.insist(seen, int64(classes[class].pages), err, func() (err error) {
+		err = h.insist(seen, class, int64(classes[class].pages), err, func() (err error) {
 			object, err = h.refill(class)
 			return err
 		})
@@ -130,7 +130,7 @@ func (h *Heap) allocLarge(n, align int, alloc func(p *pageHeap, pages uint32) (u
 	seen := h.rescue.rounds.Load()
 	page, dirty, err := h.takeRun(uint32(pages), alloc)
 	if err != nil {
-		err = h.insist(seen, int64(pages), err, func() (err error) {
+		err = h.insist(seen, 0, int64(pages), err, func() (err error) {
 			page, dirty, err = h.takeRun(uint32(pages), alloc)
 			return err
 		})
@@ -262,7 +262,7 @@ func (h *Heap) Describe(address unsafe.Pointer) (what string, class uint8) {
 // more says no. It returns how many bytes that were, and the first error of the
 // system, after which it has gone on with the rest.
 func (h *Heap) Trim(more func() bool) (int64, error) {
-	h.reclaim(0)
+	h.reclaim(0, 0)
 	pages, err := h.trimPages(more)
 	released := pages << pageShift
 	for range sweepPasses {

@@ -59,7 +59,7 @@ type NodeStats struct {
 //
 //	Backed + Gone = Live + CachedVCPU + CachedTransfer + CachedCentral + Tails + PageHeapFree
 //	Charged       = Backed + GoneCharged, and the Charged of the heaps right below
-//	Retained      = Backed - Live - Tails
+//	Retained      = max(0, Backed - Live - Tails)
 //
 // How much of Live is rounding nobody knows, since the sizes that were asked for
 // are kept nowhere; RoundingMost bounds it.
@@ -101,7 +101,8 @@ type Stats struct {
 	// GoneCharged is the part of Gone that Charged counts all the same, since budgets
 	// count in pages: less than one for each NUMA node.
 	GoneCharged int64 `json:"/memory/gone/charged:bytes"`
-	// Retained is what takes memory, or may, and is free.
+	// Retained is what takes memory, or may, and is free. It is too little by what of Tails
+	// was returned to the system, which Gone counts.
 	Retained int64 `json:"/memory/retained:bytes"`
 	// Released was returned to the system, from the start.
 	Released int64 `json:"/memory/released:bytes"`
