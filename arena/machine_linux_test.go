@@ -145,7 +145,7 @@ func TestLockedMemory(t *testing.T) {
 			if want := holed / 2 * holeSize; err != nil || released < int64(want) || after+uint64(want)*3/4 > resident {
 				return fmt.Errorf("Trim of locked memory: %d bytes, %v; resident: %d before, %d after, of %d", released, err, resident, after, want)
 			}
-			if still, err := statusBytes("VmLck"); err != nil || still != locked {
+			if still, err := statusBytes("VmLck"); err != nil || still < locked { // the runtime may have mapped more
 				return fmt.Errorf("%d bytes are locked, %d were before: %v", still, locked, err)
 			}
 			return errors.Join(h.CheckInvariants(), unix.Munlockall(), h.Close())
