@@ -43,7 +43,7 @@ type Options struct {
 
 	// ReleaseDelay is after what time memory that is free goes back to the system,
 	// by a goroutine that exists while there is any: free blocks and pages that
-	// nobody needed for so long. Default: 1 second. Negative: never, only Trim and
+	// were not needed for so long. Default: 1 second. Negative: never, only Trim and
 	// Limit return memory. Limit: at least 10 ms. Free blocks
 	// in the magazines of vCPUs that do not use them wait for a second at least.
 	ReleaseDelay time.Duration

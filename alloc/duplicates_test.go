@@ -203,7 +203,7 @@ func TestTrimCountsDoubleFrees(t *testing.T) {
 	t.Error("the thread never stayed")
 }
 
-// TestCachesSurviveDoublePuts puts objects twice with others in between. Whoever finds
+// TestCachesSurviveDoublePuts puts objects twice with others in between. Whichever call finds
 // it, Put, Get at a full limit, Close or the allocator's upkeep, the cache goes on, and
 // nothing is lost but what the program has.
 func TestCachesSurviveDoublePuts(t *testing.T) {

@@ -447,7 +447,7 @@ func growInPlace[T any](r *Region, s []T, need int) ([]T, bool) {
 		return s, false
 	}
 	if uintptr(first) < uintptr(r.end)-uintptr(len(r.chunks[r.used-1])) {
-		return s, false // memory of somebody else's that ends where the chunk begins
+		return s, false // memory of another owner, which ends where the chunk begins
 	}
 	bytes := (cap(s)*size + regionAlign - 1) &^ (regionAlign - 1)
 	if bytes-cap(s)*size >= size || uintptr(first)+uintptr(bytes) != uintptr(r.end)-uintptr(r.room) {

@@ -137,7 +137,7 @@ func TestRegionCopyClearsRest(t *testing.T) {
 	r.Release()
 }
 
-// TestRegionAppendSparesCutCapacity: whoever has cut the capacity of a slice keeps what is
+// TestRegionAppendSparesCutCapacity: a caller that has cut the capacity of a slice keeps what is
 // behind the cut, and appending to the rest moves it.
 func TestRegionAppendSparesCutCapacity(t *testing.T) {
 	a := open(t, Options{})

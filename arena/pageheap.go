@@ -35,7 +35,7 @@ type pageHeap struct {
 	released int64  // pages returned to the system so far
 	asked    int64  // pages that the system was told to take for that
 	budget   *Budget
-	huge     *regions // nil: huge pages are nobody's concern
+	huge     *regions // nil: huge pages are not spared
 	refused  int64    // pages of free spans that the system did not take
 	transit  int64    // pages of free spans that are being returned, outside the lock
 	arrived  sync.Cond
@@ -329,8 +329,8 @@ func (h *pageHeap) free(first, pages uint32) {
 	h.put(first, span{pages: pages, resident: h.spans.residentIn(first, pages)})
 }
 
-// put joins a run, of which it is told pages, resident, refused, stuck and kept, with
-// its free neighbours, files it, and returns the first page of the whole.
+// put joins a run with its free neighbours, files it, and returns the first page of the
+// whole. The caller sets pages, resident, refused, stuck and kept of the run.
 func (h *pageHeap) put(first uint32, run span) uint32 {
 	if before := h.freeBefore(first); before != 0 {
 		h.unlock(first)
