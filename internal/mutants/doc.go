@@ -92,15 +92,12 @@
 //   - STLR made STR on arm64 as long as an emulator on amd64 runs it: the order of
 //     stores is that of the host.
 //   - PREFETCHT0 removed; SET_HEADER looks at current alone: the end of a header that
-//     nobody has set up is zero, too.
+//     was never set up is zero, too.
 //   - lacks looks at a heap's own budget alone: charge refuses, after free pages went
 //     back in vain.
 //   - FreeBatch takes the class of the first block's length: what is in order goes one
 //     by one then.
 //   - Reclaim functions that freed nothing, and the caller tries again: once, in vain.
-//   - A listed span that somebody has moved to another list while sweepClass was
-//     without the lock: it goes on there, and comes to all at the next sweep. The check
-//     is for spans that are in no list.
 //   - On amd64 register does not note the owner of an area: nobody asks there.
 //   - registerSelf does not lock its goroutine: it would have to change threads
 //     within a microsecond, and then arm64 alone looks at the owner.
