@@ -369,6 +369,9 @@ func TestCollapseIsTriedThreeTimes(t *testing.T) {
 	g := h.huge
 	const region = 1
 	busy := errors.New("busy")
+	if osmem.IsRefusal(busy) {
+		return // every error is for good where there are no huge pages
+	}
 	fill := func() bool {
 		first, _, err := h.alloc(regionPages, regionPages)
 		if err != nil || g.of(first) != region {
