@@ -204,7 +204,7 @@ func TestTrimCountsDoubleFrees(t *testing.T) {
 }
 
 // TestCachesSurviveDoublePuts puts objects twice with others in between. Whichever call finds
-// it, Put, Get at a full limit, Close or the allocator's upkeep, the cache goes on, and
+// it, Put, Get at a full limit, Close or the allocator's background goroutine, the cache goes on, and
 // nothing is lost but what the program has.
 func TestCachesSurviveDoublePuts(t *testing.T) {
 	for _, finder := range []string{"Put", "Close", "Get"} {

@@ -238,7 +238,7 @@ func TestGrow(t *testing.T) {
 }
 
 // TestSteal: the hand goes round once, takes no more than is wanted but for a part of an
-// object, spares the thief and whoever has missed since it passed, and moves what no
+// object, spares the thief and each class that has missed since it passed, and moves what no
 // longer fits to the transfer cache.
 func TestSteal(t *testing.T) {
 	open := func() *Heap { return openHeap(t, MinReserve, 0) }

@@ -24,7 +24,7 @@ const (
 // back to the system, once.
 const sweptStill = 2
 
-// refusedStill marks a span of which the system did not take all that is free: Trim tries again, upkeep does not.
+// refusedStill marks a span of which the system did not take all that is free: Trim tries again, the background goroutine does not.
 const refusedStill = sweptStill + 1
 
 // sweepChunk is how many spans are swept at most before others get the central

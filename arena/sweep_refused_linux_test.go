@@ -36,7 +36,7 @@ func refusing(t *testing.T, body func()) {
 }
 
 // TestSweepRefused has the system refuse the pieces of a span: nothing is said to be gone
-// then. Trim tries again, upkeep does not.
+// then. Trim tries again, the background goroutine does not.
 func TestSweepRefused(t *testing.T) {
 	class := ClassOf(4096)
 	h := openHeap(t, MinReserve, 0)

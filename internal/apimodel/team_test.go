@@ -99,7 +99,7 @@ func (w *world) together(o op) {
 	for _, c := range w.caches {
 		if !c.owner.closed && !c.closed {
 			caches = append(caches, c)
-			c.mixed = true // nobody knows what the last Put has left
+			c.mixed = true // what the last Put has left is not known
 		}
 	}
 	members := make([]*member, 2+o.a%(teamSize-1))

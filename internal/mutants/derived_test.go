@@ -10,7 +10,7 @@ import (
 )
 
 // TestReasonsNameMutants demands that each mutant that is listed as equal exists: when
-// its function is changed, whoever has done so says whether the reason still holds.
+// its function is changed, the author of the change says whether the reason still holds.
 func TestReasonsNameMutants(t *testing.T) {
 	reasons, err := readReasons()
 	if err != nil {
