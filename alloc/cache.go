@@ -77,13 +77,11 @@ const (
 // FreeOf frees them. After Close of the allocator Get returns ErrClosed and Put
 // panics with *MisuseError.
 type Cache[T any] struct {
-	// blocks is the fast path: that of the allocator, with magazines of the cache's
-	// own.
-	blocks rseqcs.Blocks
-	get    func(*rseqcs.Blocks, int) ([]byte, error) // blocks.Alloc, or AllocZeroed with Zero
-	size   int                                       // of a block in bytes
+	// objects is the fast path, on magazines of the cache's own.
+	objects rseqcs.Single
+	get     func(*rseqcs.Single) (unsafe.Pointer, error) // objects.Get, or getZeroed with Zero
+	size    int                                          // of a block in bytes
 
-	zero      bool
 	construct func(*T) error
 	state     *cacheState
 }
@@ -130,8 +128,7 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 		shared = sharedCapacity * capacity
 	}
 	state.move = min(max(capacity/2, 1), maxMove)
-	capacities := make([]rseqcs.Capacity, arena.ClassCount)
-	capacities[class] = rseqcs.Capacity{Initial: capacity, Max: capacity}
+	capacities := []rseqcs.Capacity{theClass: {Initial: capacity, Max: capacity}}
 	if retired.Load()-retiredKept.Load() >= retiredMost {
 		collectRetired()
 	}
@@ -144,19 +141,18 @@ func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 		return nil, state.failed(fmt.Errorf("%w: %w", ErrNoMemory, err))
 	}
 	state.magazines, state.shared = stack, make([]unsafe.Pointer, 0, shared)
-	c := &Cache[T]{size: state.size, zero: o.Zero, construct: o.New, state: state}
-	c.blocks.OpenBeside(&a.heap.Blocks, stack, rseqcs.Slow{
-		Alloc:       func(*rseqcs.Blocks, int) ([]byte, error) { return c.getSlow() },
-		AllocZeroed: func(*rseqcs.Blocks, int) ([]byte, error) { return c.getSlow() },
-		Free: func(b *rseqcs.Blocks, block []byte) {
-			state.push(unsafe.Pointer(unsafe.SliceData(block)))
-			runtime.KeepAlive(b) // of c, whose cleanup unmaps the magazines
+	c := &Cache[T]{size: state.size, construct: o.New, state: state}
+	c.objects.Open(&a.heap.Blocks, stack, class, rseqcs.SlowSingle{
+		Get: func(*rseqcs.Single) (unsafe.Pointer, error) { return c.getSlow() },
+		Put: func(s *rseqcs.Single, p unsafe.Pointer) {
+			state.push(p)
+			runtime.KeepAlive(s) // of c, whose cleanup unmaps the magazines
 		},
 	})
-	if c.get = c.blocks.Alloc; o.Zero {
-		c.get = c.blocks.AllocZeroed
+	if c.get = c.objects.Get; o.Zero {
+		c.get = c.getZeroed
 	}
-	state.blocks = weak.Make(&c.blocks)
+	state.objects = weak.Make(&c.objects)
 	a.caches.add(state)
 	runtime.AddCleanup(c, (*cacheState).drop, state)
 	return c, nil
@@ -180,8 +176,8 @@ func classFor(size uintptr, align int) uint8 {
 // Its contents are those at that Put; see CacheOptions for a new one and Zero.
 // The error wraps that of Alloc, that of New, or ErrClosed.
 func (c *Cache[T]) Get() (*T, error) {
-	b, err := c.get(&c.blocks, c.size)
-	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), err
+	p, err := c.get(&c.objects)
+	return (*T)(p), err
 }
 
 // Put gives an object of this cache back; nil is ignored. After Close it frees
@@ -192,12 +188,21 @@ func (c *Cache[T]) Get() (*T, error) {
 // *MisuseError. A block of the same size class that did not come from this cache is
 // not detected; it joins the cache. Where Put finds that an earlier call has put an
 // object twice, it panics about that object once its own work is done, and says so.
-func (c *Cache[T]) Put(p *T) { c.blocks.Free(&c.blocks, blockOf(unsafe.Pointer(p), c.size, c.size)) }
+func (c *Cache[T]) Put(p *T) { c.objects.Put(&c.objects, unsafe.Pointer(p)) }
+
+// getZeroed is Get of a cache with Zero.
+func (c *Cache[T]) getZeroed(s *rseqcs.Single) (unsafe.Pointer, error) {
+	p, err := s.Get(s)
+	if err == nil {
+		clear(unsafe.Slice((*byte)(p), c.size))
+	}
+	return p, err
+}
 
 // getSlow serves what this vCPU's magazine has no object for.
-func (c *Cache[T]) getSlow() ([]byte, error) {
+func (c *Cache[T]) getSlow() (unsafe.Pointer, error) {
 	// This thread may just not have been registered yet.
-	p := c.state.magazines.Pop(c.state.class)
+	p := c.state.magazines.Pop(theClass)
 	if p == nil {
 		var err error
 		if p, err = c.state.refill(c.build); err != nil {
@@ -205,12 +210,8 @@ func (c *Cache[T]) getSlow() ([]byte, error) {
 			return nil, c.state.failed(err)
 		}
 	}
-	b := blockOf(p, c.size, c.size)
-	if c.zero {
-		clear(b)
-	}
 	runtime.KeepAlive(c) // its cleanup unmaps the magazines
-	return b, nil
+	return p, nil
 }
 
 // build makes a new object.
@@ -272,7 +273,7 @@ func (c *Cache[T]) Stats() CacheStats {
 	s := CacheStats{Name: state.name, ObjectSize: int(unsafe.Sizeof(object)), BlockSize: c.size, Built: state.built.Load()}
 	slabs, _ := state.magazines.Slabs()
 	for slab := range slabs {
-		s.CachedVCPU += int64(state.magazines.Len(slab, state.class))
+		s.CachedVCPU += int64(state.magazines.Len(slab, theClass))
 	}
 	state.mu.Lock()
 	s.CachedShared = int64(len(state.shared))

@@ -24,7 +24,7 @@ func cacheOf[T any](t *testing.T, a *Allocator, o CacheOptions[T]) (capacity, sh
 	c.Put(p)
 	slabs, _ := c.state.magazines.Slabs()
 	for slab := range slabs {
-		if now, most := c.state.magazines.Capacity(slab, c.state.class); most > 0 {
+		if now, most := c.state.magazines.Capacity(slab, theClass); most > 0 {
 			if now != most {
 				t.Errorf("a magazine has room for %d of %d objects", now, most)
 			}

@@ -20,17 +20,17 @@ import (
 //
 //	objects that exist = in use + in magazines + len(shared)
 type cacheState struct {
-	a      *Allocator
-	name   string
-	class  int                         // of the objects' blocks, the only one of magazines that is used
-	size   int                         // of a block in bytes
-	move   int                         // objects between a magazine and the shared list at once
-	blocks weak.Pointer[rseqcs.Blocks] // of the Cache
+	a       *Allocator
+	name    string
+	class   int                         // of the objects' blocks
+	size    int                         // of a block in bytes
+	move    int                         // objects between a magazine and the shared list at once
+	objects weak.Pointer[rseqcs.Single] // of the Cache
 
-	magazines *rseqcs.Stack
-	existing  atomic.Int64 // objects
-	built     atomic.Int64 // objects ever
-	reserved  atomic.Int64 // bytes of addresses that magazines were retired with
+	magazines *rseqcs.Stack // of one class, theClass
+	existing  atomic.Int64  // objects
+	built     atomic.Int64  // objects ever
+	reserved  atomic.Int64  // bytes of addresses that magazines were retired with
 
 	draining sync.Mutex // reclaim and close, one at a time; taken before mu
 
@@ -41,6 +41,9 @@ type cacheState struct {
 	shared []unsafe.Pointer
 	closed bool
 }
+
+// theClass is the class of a cache's magazines, which have no other.
+const theClass = 0
 
 // refill returns an object of the shared list, or else a new one of build. Without
 // memory for one it takes what other vCPUs keep, where it can.
@@ -66,7 +69,7 @@ func (s *cacheState) fromShared() (unsafe.Pointer, error) {
 	if n == 0 {
 		return nil, err
 	}
-	kept := 1 + s.magazines.PushBatch(s.class, array[1:n])
+	kept := 1 + s.magazines.PushBatch(theClass, array[1:n])
 	s.putShared(array[kept:n])
 	return array[0], nil
 }
@@ -141,21 +144,21 @@ func (s *cacheState) push(p unsafe.Pointer) {
 	if s.a.heap.ClassAt(p) != uint8(s.class) {
 		panic(s.misuse(p))
 	}
-	switch s.magazines.Push(s.class, p) {
+	switch s.magazines.Push(theClass, p) {
 	case rseqcs.Pushed:
 		return
 	case rseqcs.Duplicate:
 		panic(s.doublePut(p, "double put"))
 	}
 	var array [maxMove]unsafe.Pointer
-	n := s.magazines.PopBatch(s.class, array[:s.move])
+	n := s.magazines.PopBatch(theClass, array[:s.move])
 	again := slices.Contains(array[:n], p)
 	duplicate := s.putShared(array[:n])
 	if again {
 		panic(s.doublePut(p, "double put"))
 	}
 	// The object goes on top, where a second Put of it is seen.
-	switch s.magazines.Push(s.class, p) {
+	switch s.magazines.Push(theClass, p) {
 	case rseqcs.Duplicate:
 		panic(s.doublePut(p, "double put"))
 	case rseqcs.Full:
@@ -238,8 +241,8 @@ func (s *cacheState) freeKept(kept []unsafe.Pointer) (duplicate unsafe.Pointer) 
 // retireMagazines leads all later calls to the slow paths and empties the magazines for
 // good.
 func (s *cacheState) retireMagazines(give func(objects []unsafe.Pointer)) {
-	if blocks := s.blocks.Value(); blocks != nil {
-		blocks.RefuseFree()
+	if objects := s.objects.Value(); objects != nil {
+		objects.RefusePut()
 	}
 	s.draining.Lock()
 	defer s.draining.Unlock()

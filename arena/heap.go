@@ -86,7 +86,7 @@ func (h *Heap) Open(c Config) error {
 	}
 	h.Magazines = *stack
 	h.capacity.open(stack, limit)
-	h.Blocks.Open(stack, &classTable, h.base, h.size, h.pageMap.entries, c.Slow)
+	h.Blocks.Open(stack, &classTable, rseqcs.Range{Origin: h.base, Size: h.size, Entries: h.pageMap.entries, Checks: h.pageMap.checks}, c.Slow)
 	h.chooseHuge(c.Huge, limit)
 	h.retained = noBound
 	h.budget.open(h)
@@ -105,7 +105,7 @@ func (h *Heap) reserve(c *Config, size uintptr) (err error) {
 	if h.memory, err = osmem.Reserve(size, name+" heap"); err != nil {
 		return err
 	}
-	if h.pageMapMemory, err = osmem.Reserve(roundUp(pages*4), name+" page map"); err != nil {
+	if h.pageMapMemory, err = osmem.Reserve(roundUp(pages*pageMapBytes), name+" page map"); err != nil {
 		return err
 	}
 	if err = h.spans.reserve(pages, name); err != nil {
@@ -119,7 +119,7 @@ func (h *Heap) reserve(c *Config, size uintptr) (err error) {
 	if err = h.place(c.Placement, c.machine); err != nil {
 		return err
 	}
-	h.pageMap.entries = (*rseqcs.PageEntry)(h.pageMapMemory.Base)
+	h.pageMap.open(h.pageMapMemory.Base, pages)
 	return nil
 }
 

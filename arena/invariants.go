@@ -87,11 +87,18 @@ func (c *census) add(s *span) {
 }
 
 // checkEntries compares the page map with what it should hold for each page of
-// a span.
+// a span, and the check words with the entries.
 func (h *Heap) checkEntries(first, pages uint32, want func(index uint32) rseqcs.PageEntry) error {
 	for i := range pages {
 		if got := *h.pageMap.at(uintptr(first + i)); got != want(i) {
 			return fmt.Errorf("page %d, number %d of a span: the page map says %#x, not %#x", first+i, i, got, want(i))
+		}
+		check := rseqcs.CheckWord(0)
+		if class := want(i).Class(); class != 0 && class != classLarge {
+			check = classTable.CheckOf(class, i, first+i, noOwner)
+		}
+		if got := *h.pageMap.checkAt(uintptr(first + i)); got != check {
+			return fmt.Errorf("page %d, number %d of a span: the check word is %#x, not %#x", first+i, i, got, check)
 		}
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // newRegions returns a page heap of eight regions, of which it knows what the test says.
@@ -245,7 +244,7 @@ func TestStatsEquations(t *testing.T) {
 		pages += int64(n.pages.top - n.pages.base)
 		backed += (n.pages.used + n.pages.resident) << pageShift
 	}
-	tables := pages * int64(unsafe.Sizeof(rseqcs.PageEntry(0))+1+unsafe.Sizeof(span{}))
+	tables := pages * int64(pageMapBytes+1+unsafe.Sizeof(span{}))
 	if want := h.Magazines.Footprint() + tables + h.spans.touched.count.Load()*int64(osmem.PageSize()); h.Metadata() != want || s.Metadata != want {
 		t.Errorf("tables of %d bytes, want %d", s.Metadata, want)
 	}

@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
-	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // largeStats counts the blocks of whole pages in use: above is those of more than
@@ -240,7 +239,7 @@ func (h *Heap) Metadata() int64 {
 		n.pages.mu.Lock()
 		pages := uintptr(n.pages.top - n.pages.base)
 		n.pages.mu.Unlock()
-		bytes += int64(pages * (unsafe.Sizeof(rseqcs.PageEntry(0)) + 1 + unsafe.Sizeof(span{})))
+		bytes += int64(pages * (pageMapBytes + 1 + unsafe.Sizeof(span{})))
 	}
 	return bytes
 }

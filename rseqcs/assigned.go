@@ -26,6 +26,8 @@ var assigned = operations{
 	alloc:       allocInParts,
 	allocZeroed: allocZeroedInParts,
 	free:        freeInParts,
+	get:         getInParts,
+	put:         putInParts,
 }
 
 // header is the header of one class in one slab. current is the commit word;
@@ -77,6 +79,10 @@ func headerAt(slab unsafe.Pointer, class uintptr) *header {
 	return (*header)(unsafe.Add(slab, class*headerSize))
 }
 
+func countdownAt(slab unsafe.Pointer) *uint64 {
+	return (*uint64)(unsafe.Add(slab, offsetCountdown))
+}
+
 func slotAt(slab unsafe.Pointer, offset uint32) *unsafe.Pointer {
 	return (*unsafe.Pointer)(unsafe.Add(slab, int(offset)))
 }
@@ -125,6 +131,7 @@ func pushAssigned(base unsafe.Pointer, class uintptr, object, carried unsafe.Poi
 }
 
 func popBatchAssigned(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) (n uintptr) {
+	count = uintptr(uint32(count)) // the upper half is for the sections
 	if slab := pinnedSlab(base); slab != nil {
 		h := headerAt(slab, class)
 		current := h.current

@@ -1,6 +1,7 @@
 package rseqcs
 
 import (
+	"fmt"
 	"sync/atomic"
 	"unsafe"
 )
@@ -17,7 +18,8 @@ import (
 //
 // All methods but Open and Close may be called from any goroutine.
 type Blocks struct {
-	// What the sections read fills one cache line. Open and Close write it.
+	// Open and Close write all fields. What the sections read of them for every
+	// call fills one cache line, together with the lines of the tables below.
 
 	// Alloc returns a block for n bytes: a slice of that length whose capacity is
 	// the size of its class. AllocZeroed clears all of it. Their first argument is
@@ -30,14 +32,27 @@ type Blocks struct {
 	// serves the call.
 	Free freeFunc
 
-	slabs   unsafe.Pointer // of the magazines: the row that run works on
+	slabs  unsafe.Pointer // of the magazines: the row that run works on
+	origin unsafe.Pointer // first address of the range that blocks lie in
+	pages  uintptr        // pages of the range; atomic, see RefuseFree
+	checks unsafe.Pointer // *CheckWord: one for each page of the range
+	size   uintptr        // of the range in bytes; atomic, cleared with pages
+
+	slowAlloc, slowAllocZeroed       allocFunc
+	slowFree                         freeFunc
+	carriedAlloc, carriedAllocZeroed allocFunc // serve a call whose bytes carry the countdown over
+
 	classes *ClassTable
-	origin  unsafe.Pointer // first address of the range that blocks lie in
-	size    uintptr        // of the range in bytes; atomic, see RefuseFree
 	pageMap unsafe.Pointer // *PageEntry: one for each page of the range
 
-	slowAlloc, slowAllocZeroed allocFunc
-	slowFree                   freeFunc
+	fine   [FineUpTo>>FineShift + 1]fineEntry // by the multiple of 1<<FineShift that a size is rounded up to
+	starts [MaxClasses]startTest              // by class, or at twice the offset of its header
+}
+
+// fineEntry is what alloc and free need of a class.
+type fineEntry struct {
+	header uint16 // offset of its header in a slab
+	size   uint16 // bytes
 }
 
 type (
@@ -128,25 +143,41 @@ func (t *ClassTable) starts(offset uintptr, e PageEntry, class uint8) bool {
 	return other&pageMask == 0 && (other|uint64(offset&pageMask))*t.Factors[class] < t.Bounds[class]
 }
 
-// Open makes b serve blocks of the classes of stack, which lie in a range of
-// size bytes from origin. pageMap has an entry for every page of it.
-func (b *Blocks) Open(stack *Stack, classes *ClassTable, origin unsafe.Pointer, size uintptr, pageMap *PageEntry, slow Slow) {
-	*b = Blocks{
-		Alloc: run.alloc, AllocZeroed: run.allocZeroed, Free: run.free,
-		slabs: stack.base, classes: classes, origin: origin, size: size, pageMap: unsafe.Pointer(pageMap),
-		slowAlloc: slow.Alloc, slowAllocZeroed: slow.AllocZeroed, slowFree: slow.Free,
-	}
+// Range is the addresses that blocks lie in, and what tells where.
+type Range struct {
+	Origin  unsafe.Pointer // a multiple of 1<<OriginShift
+	Size    uintptr        // bytes, a multiple of the page size
+	Entries *PageEntry     // of the first page; one for each
+	Checks  *CheckWord     // likewise
 }
 
-// OpenBeside makes b serve blocks of the range of another Blocks, out of magazines
-// of its own.
-func (b *Blocks) OpenBeside(other *Blocks, stack *Stack, slow Slow) {
-	b.Open(stack, other.classes, other.origin, atomic.LoadUintptr(&other.size), other.PageAt(0), slow)
+// Open makes b serve blocks of the classes of stack, which lie in the range. It panics
+// for a range that the sections cannot work with.
+func (b *Blocks) Open(stack *Stack, classes *ClassTable, r Range, slow Slow) {
+	if uintptr(r.Origin)&(1<<OriginShift-1) != 0 || r.Size&pageMask != 0 {
+		panic(fmt.Sprintf("rseqcs: a range of %d bytes at %p: the address must be a multiple of %d, the size of %d", r.Size, r.Origin, 1<<OriginShift, 1<<PageShift))
+	}
+	*b = Blocks{
+		Alloc: run.alloc, AllocZeroed: run.allocZeroed, Free: run.free,
+		slabs: stack.base, origin: r.Origin, pages: r.Size >> PageShift, checks: unsafe.Pointer(r.Checks), size: r.Size,
+		slowAlloc: slow.Alloc, slowAllocZeroed: slow.AllocZeroed, slowFree: slow.Free,
+		carriedAlloc: allocCarried, carriedAllocZeroed: allocZeroedCarried,
+		classes: classes, pageMap: unsafe.Pointer(r.Entries),
+	}
+	for i, class := range classes.Fine {
+		b.fine[i] = fineEntry{uint16(class) * headerSize, uint16(classes.Sizes[class])}
+	}
+	for class := range b.starts {
+		b.starts[class] = classes.startTestOf(uint8(class), noOwner)
+	}
 }
 
 // RefuseFree leads all later calls of Free to Slow. It may run at any time, and a
 // call that has begun may still be served.
-func (b *Blocks) RefuseFree() { atomic.StoreUintptr(&b.size, 0) }
+func (b *Blocks) RefuseFree() {
+	atomic.StoreUintptr(&b.pages, 0) // what the sections and the methods look at
+	atomic.StoreUintptr(&b.size, 0)
+}
 
 // Close leads all later calls to Slow. No other method may run meanwhile.
 func (b *Blocks) Close() {
@@ -158,7 +189,7 @@ func (b *Blocks) Close() {
 // object can start.
 func (b *Blocks) ClassAt(address unsafe.Pointer) uint8 {
 	offset := b.OffsetOf(address)
-	if offset >= atomic.LoadUintptr(&b.size) {
+	if offset>>PageShift >= atomic.LoadUintptr(&b.pages) {
 		return 0
 	}
 	e := *b.PageAt(offset >> PageShift)
@@ -169,28 +200,26 @@ func (b *Blocks) ClassAt(address unsafe.Pointer) uint8 {
 }
 
 // Starts reports whether an object of the class starts at address. The processor
-// need not wait for the page map when the class is guessed right: see
+// need not wait for the check map when the class is guessed right: see
 // docs/decisions/class-guess.md.
 func (b *Blocks) Starts(class uint8, address unsafe.Pointer) bool {
-	offset := b.OffsetOf(address)
-	return offset < atomic.LoadUintptr(&b.size) && b.classes.starts(offset, *b.PageAt(offset >> PageShift), class)
+	if class == 0 || class >= MaxClasses {
+		return false
+	}
+	page := b.OffsetOf(address) >> PageShift
+	return page < atomic.LoadUintptr(&b.pages) && b.starts[class].accepts(address, *b.checkAt(page))
 }
 
 // Gather puts the addresses of the leading blocks of a list into an array, as long
 // as each is a block of the class with the capacity that Alloc gave it, and not
 // the one before it once more, and returns how many there are.
 func (b *Blocks) Gather(class uint8, blocks [][]byte, into []unsafe.Pointer) (count int) {
-	size, factor, bound := int(b.classes.Sizes[class]), b.classes.Factors[class], b.classes.Bounds[class]
-	last, end := unsafe.Pointer(nil), atomic.LoadUintptr(&b.size)
+	size, test := int(b.classes.Sizes[class]), b.starts[class%MaxClasses]
+	last, end := unsafe.Pointer(nil), atomic.LoadUintptr(&b.pages)
 	for i := range min(len(blocks), len(into)) {
 		p := unsafe.Pointer(unsafe.SliceData(blocks[i]))
-		offset := b.OffsetOf(p)
-		if cap(blocks[i]) != size || offset >= end || p == last {
-			return i
-		}
-		// As starts does it, with what is the same for all outside of the loop.
-		other := uint64(*b.PageAt(offset >> PageShift) ^ PageEntry(class))
-		if other&pageMask != 0 || (other|uint64(offset&pageMask))*factor >= bound {
+		page := b.OffsetOf(p) >> PageShift
+		if cap(blocks[i]) != size || page >= end || p == last || !test.accepts(p, *b.checkAt(page)) {
 			return i
 		}
 		into[i] = p
@@ -210,8 +239,34 @@ func (b *Blocks) PageAt(page uintptr) *PageEntry {
 	return (*PageEntry)(unsafe.Add(b.pageMap, page*unsafe.Sizeof(PageEntry(0))))
 }
 
+func (b *Blocks) checkAt(page uintptr) *CheckWord {
+	return (*CheckWord)(unsafe.Add(b.checks, page*unsafe.Sizeof(CheckWord(0))))
+}
+
+// allocCarried and allocZeroedCarried serve a call whose section has found that the
+// countdown of its slab carries over: they wind it back.
+func allocCarried(b *Blocks, n int) ([]byte, error) {
+	resetCountdown(b.slabs)
+	return b.slowAlloc(b, n)
+}
+
+func allocZeroedCarried(b *Blocks, n int) ([]byte, error) {
+	resetCountdown(b.slabs)
+	return b.slowAllocZeroed(b, n)
+}
+
+// resetCountdown makes the countdown of the slab that the running thread works on as
+// far as it goes. If the thread works on another slab by then, that one is reset
+// instead, and the next call on the first one carries over again.
+func resetCountdown(base unsafe.Pointer) {
+	if id := idHere(); uint(id) < uint(atomic.LoadUint32(rowCount(base))) {
+		atomic.StoreUint64(countdownAt(slabAt(base, id)), 0)
+	}
+}
+
 // The sections of Blocks in parts: for architectures without assembly, and where
-// the toolchain passes arguments in other registers than the assembly expects.
+// the toolchain passes arguments in other registers than the assembly expects. They do not
+// count down.
 
 func allocInParts(b *Blocks, n int) ([]byte, error) {
 	p, class, length := run.pop(b.slabs, uintptr(b.classes.Of(n)), uintptr(n))

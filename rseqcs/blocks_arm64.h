@@ -4,7 +4,7 @@
 // abort, too: it is rare, and the slow path runs sections that start again.
 //
 //	register  holds                                             live from, to
-//	R0        *Blocks; then the block                           entry, commit, end
+//	R0        *Blocks, *Single; then the block                           entry, commit, end
 //	R1        length asked for; of free: address of the block   entry, end
 //	R2        size; of free: length                             commit, end; entry, end
 //	R3        nil; of free: capacity                            commit, end; entry, end
@@ -175,3 +175,69 @@ committed:
 	RET
 	COARSE(R3, R21)
 	ELSE(Blocks_slowFree)
+
+// getFunc: returns the newest object, and nil for the error.
+TEXT GET(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
+	POINTS(const_getSection)
+	MOVD  Single_slabs(R0), R20
+	BEGIN(GET_DESCRIPTOR, R20, const_slabShift)
+	MOVWU (R6), R7
+	POINT(4)
+	ADD   R7, R6, R10
+	MOVD  -8(R10), R8
+	CBZ   R8, none
+	SUBW  $8, R7
+	POINT(5)
+	STLRW R7, (R6) // COMMIT
+committed:
+	POINT(9)
+	MOVD  -16(R10), R22
+	PRFM  (R22), PSTL1KEEP
+	MOVD  R8, R0
+	MOVD  ZR, R1
+	MOVD  ZR, R2
+	RET
+	ELSE(Single_slowGet)
+
+// putFunc: takes the object at R1 back.
+TEXT PUT(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
+	POINTS(const_putSection)
+	// Does it lie in the range, and does an object start there? See CheckOf.
+	MOVD  Single_origin(R0), R22
+	SUB   R22, R1, R22
+	LSR   $const_PageShift, R22
+	MOVD  Single_pages(R0), R23
+	CMP   R23, R22
+	BHS   none
+	MOVD  Single_checks(R0), R5
+	MOVD  (R5)(R22<<3), R22
+	MOVD  (Single_test+startTest_factor)(R0), R23
+	MOVHU R1, R5
+	MADD  R23, R22, R5, R22
+	LSR   $const_SlackBits, R22
+	MOVD  (Single_test+startTest_want)(R0), R23
+	CMP   R23, R22
+	BNE   none
+	MOVD  Single_slabs(R0), R20
+	BEGIN(PUT_DESCRIPTOR, R20, const_slabShift)
+	// Room, and not the newest object once more.
+	MOVWU (R6), R7
+	MOVWU 4(R6), R5
+	CMPW  R5, R7
+	BHS   none
+	POINT(4)
+	ADD   R7, R6, R10
+	MOVD  -8(R10), R8
+	CMP   R1, R8
+	BEQ   none
+	// Above current nobody looks before the commit.
+	MOVD  R1, (R10)
+	ADDW  $8, R7
+	POINT(5)
+	STLRW R7, (R6) // COMMIT
+committed:
+	POINT(9)
+	RET
+	ELSE(Single_slowPut)

@@ -40,6 +40,25 @@ func newClassTable(sizes []int) *ClassTable {
 	return t
 }
 
+// rangeOf returns a range of pages with the entries, and its check words.
+func rangeOf(t *ClassTable, origin unsafe.Pointer, entries []PageEntry) Range {
+	checks := make([]CheckWord, len(entries))
+	for page, e := range entries {
+		if e.Class() != 0 {
+			checks[page] = t.CheckOf(e.Class(), e.Index(), uint32(page), noOwner)
+		}
+	}
+	return Range{origin, uintptr(len(entries)) << PageShift, &entries[0], &checks[0]}
+}
+
+// alignedPages returns so many pages of Go memory behind an address that can be the
+// origin of a range, and before pages in front of it.
+func alignedPages(before, pages int) unsafe.Pointer {
+	memory := make([]byte, (before+pages)<<PageShift+1<<OriginShift)
+	first := unsafe.Pointer(&memory[before<<PageShift])
+	return unsafe.Add(first, -uintptr(first)&(1<<OriginShift-1))
+}
+
 // blocksModel is a Blocks on a span of each class, and what it should do.
 type blocksModel struct {
 	Blocks
@@ -82,7 +101,8 @@ func newBlocksModel(t *testing.T, random *rand.Rand) *blocksModel {
 	if m.stack, err = NewStack("blocks", capacities); err != nil {
 		t.Fatal(err)
 	}
-	m.Open(m.stack, newClassTable(testSizes), memory.Base, memory.Size, &m.pages[0], Slow{
+	table := newClassTable(testSizes)
+	m.Open(m.stack, table, rangeOf(table, memory.Base, m.pages), Slow{
 		Alloc:       func(b *Blocks, n int) ([]byte, error) { return m.slow("Alloc", b, n) },
 		AllocZeroed: func(b *Blocks, n int) ([]byte, error) { return m.slow("AllocZeroed", b, n) },
 		Free: func(b *Blocks, block []byte) {

@@ -22,10 +22,11 @@ func TestGather(t *testing.T) {
 	// A page of the one, and a span of the other; then pages that are not in the range.
 	pages := []PageEntry{EntryOf(class, 0), EntryOf(other, 0), EntryOf(class, 0)}
 	const inRange = 2
-	memory := make([]byte, (len(pages)+2)*pageSize) // a page before the range, too
-	origin := unsafe.Pointer(&memory[pageSize+-uintptr(unsafe.Pointer(&memory[0]))%pageSize])
+	origin := alignedPages(1, len(pages)) // a page before the range, too
 	var b Blocks
-	b.Open(stack, table, origin, inRange*pageSize, &pages[0], Slow{})
+	r := rangeOf(table, origin, pages)
+	r.Size = inRange * pageSize
+	b.Open(stack, table, r, Slow{})
 	at := func(page, offset, capacity int) []byte {
 		return unsafe.Slice((*byte)(unsafe.Add(origin, page*pageSize+offset)), capacity)
 	}
@@ -75,10 +76,10 @@ func TestRefuseFreeWhileOthersLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stack.Close()
-	object := new([size]byte)
-	pages := []PageEntry{EntryOf(class, 0)}
+	object := (*[size]byte)(alignedPages(0, 1))
+	table := newClassTable([]int{size})
 	var b Blocks
-	b.Open(stack, newClassTable([]int{size}), unsafe.Pointer(object), size, &pages[0], Slow{})
+	b.Open(stack, table, rangeOf(table, unsafe.Pointer(object), []PageEntry{EntryOf(class, 0)}), Slow{})
 	look := func() (found int) {
 		if b.ClassAt(unsafe.Pointer(object)) == class {
 			found++

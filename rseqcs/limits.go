@@ -7,12 +7,19 @@ import "github.com/vcpualloc/vcpualloc/internal/rseq"
 // from a base:
 //
 //	controlCount      a control word; the word right below the base stays zero
-//	id << slabShift   the slab of an id: a header for each class, then the slots
+//	id << slabShift   the slab of an id: headers, the countdown, then the slots
 //
 // A header is two 32-bit words: current, the offset in the slab of the first
 // free slot, and end, the offset at which the class is full. A zero header is
 // one that nobody has set up: its current is not above its end, so nothing can
 // be pushed, and the word below offset 0 is zero, so nothing can be popped.
+//
+// The countdown is a 64-bit word behind the headers of MaxClasses classes. The sections
+// alloc and allocZeroed add the bytes that were asked for to it, in front of their
+// commit; where the sum carries over, they take nothing and leave the call to the slow
+// path, which winds the word back. So zero, as in a slab that was never used, is 2^64
+// bytes away from that. A section that is aborted behind its store counts twice, and
+// the forms in Go (blocks.go, in parts) do not count.
 const (
 	slabShift = 18
 	slabSize  = 1 << slabShift
@@ -21,6 +28,9 @@ const (
 
 	headerSize = 8
 	slotSize   = 8
+
+	offsetCountdown = MaxClasses * headerSize // in a slab
+	offsetSlots     = offsetCountdown + 8     // likewise: of the first class
 
 	// MaxClasses is how many classes a Stack can have.
 	MaxClasses = 128
@@ -69,6 +79,26 @@ const (
 	stored
 )
 
+// The fields of a check word, from bit 0 up: see CheckOf.
+const (
+	// OriginShift is of what the origin of a range is a multiple, as a power of two:
+	// within 64 KiB, 16 bits of an address tell the page and the offset in it.
+	OriginShift = 16
+
+	// SlackBits holds what the starts of one class differ by: no span's Bounds is
+	// larger than 1<<SlackBits. A table for which this is not true fails in
+	// startTestOf, and one for which fewer would do in a test of package arena.
+	SlackBits = 18
+
+	guardBit    = SlackBits // always 0
+	ownerShift  = guardBit + 1
+	ownerBits   = headerShift - ownerShift // who owns the span
+	headerShift = 32
+
+	// noOwner is the owner of all spans until there are others.
+	noOwner = 0
+)
+
 // What the assembly needs of internal/rseq.
 const (
 	offsetCPUID = rseq.OffsetCPUID
@@ -78,6 +108,6 @@ const (
 
 // A slab holds its headers, and the offsets fit a header's words.
 const (
-	_ uint = slabSize - MaxClasses*headerSize
+	_ uint = slabSize - offsetSlots
 	_ uint = 1<<31 - slabSize
 )

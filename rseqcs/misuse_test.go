@@ -196,7 +196,7 @@ func TestNewStackRefusesCapacitiesThatOverflow(t *testing.T) {
 			t.Errorf("%v: %v", capacities, err)
 		}
 	}
-	all := Capacity{0, (slabSize - headerSize - 2*slotSize) / slotSize}
+	all := Capacity{0, (slabSize - offsetSlots - 2*slotSize) / slotSize}
 	s, err := NewStack("all", []Capacity{all})
 	if err != nil {
 		t.Fatalf("%v, which fits: %v", all, err)

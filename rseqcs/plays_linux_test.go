@@ -102,7 +102,18 @@ type play struct {
 	operate func(g *game) any
 	model   func(g *game, s *slabState) any
 	once    bool // it gives up after one abort
+	single  bool // it works on class 0, which takes the place of fullClass
 }
+
+// full and sole return the classes of the stack that hold some objects and one.
+func (p *play) full() int {
+	if p.single {
+		return singleClass
+	}
+	return fullClass
+}
+
+func (p *play) sole() int { return soleClass + fullClass - p.full() }
 
 // The classes of the game, and what of them the slabs begin with.
 const (
@@ -127,23 +138,32 @@ type slabState struct {
 // setUp makes a stack in which every vCPU has objects of its own, and returns
 // the state.
 func (g *game) setUp() (states []slabState) {
-	stack, err := NewStack("game", []Capacity{{1, 1}, {fullRoom, fullRoom}, {1, 1}})
+	capacities := []Capacity{bareClass: {1, 1}}
+	capacities[g.play.sole()], capacities[g.play.full()] = Capacity{1, 1}, Capacity{fullRoom, fullRoom}
+	stack, err := NewStack("game", capacities)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.stack, g.o, g.base = stack, &run, stack.vcpus
 	g.brought, g.kept = nil, nil
-	g.blocks.Open(stack, g.classes, g.origin, uintptr(len(g.pages))<<PageShift, &g.pages[0], Slow{
+	g.blocks.Open(stack, g.classes, rangeOf(g.classes, g.origin, g.pages), Slow{
 		g.slowPath, g.slowPath, func(*Blocks, []byte) { g.slow = true },
 	})
+	g.single.Open(&g.blocks, stack, fullClass, SlowSingle{
+		func(*Single) (unsafe.Pointer, error) { return nil, nil },
+		func(*Single, unsafe.Pointer) { g.slow = true },
+	})
 	for id := range stack.vcpuSlabs + stack.pSlabs {
-		for class, count := range []int{soleClass: 1, fullClass: fullInitial} {
-			slab, c := stack.slab(id), stack.classes[class]
+		slab := stack.slab(id)
+		begin := func(class, first, count int) {
+			c := stack.classes[class]
 			for i := range count {
-				*slotAt(slab, c.begin+uint32(i*slotSize)) = g.object(id, class*i+class) // the sole one is 0
+				*slotAt(slab, c.begin+uint32(i*slotSize)) = g.object(id, first+i)
 			}
 			*headerAt(slab, uintptr(class)) = header{c.begin + uint32(count*slotSize), c.first}
 		}
+		begin(g.play.sole(), 0, 1)
+		begin(g.play.full(), 1, fullInitial)
 	}
 	return g.states()
 }
@@ -153,8 +173,8 @@ func (g *game) states() (states []slabState) {
 	for id := range g.stack.vcpuSlabs {
 		slab := g.stack.slab(id)
 		s := slabState{cell: g.counter.vcpus[1+id].sum, header: atomic.LoadUint64((*uint64)(unsafe.Pointer(headerAt(slab, bareClass))))}
-		for i := range g.stack.Len(id, fullClass) {
-			s.objects = append(s.objects, *slotAt(slab, g.stack.classes[fullClass].begin+uint32(i*slotSize)))
+		for i := range g.stack.Len(id, g.play.full()) {
+			s.objects = append(s.objects, *slotAt(slab, g.stack.classes[g.play.full()].begin+uint32(i*slotSize)))
 		}
 		states = append(states, s)
 	}
@@ -164,9 +184,10 @@ func (g *game) states() (states []slabState) {
 // meddle changes all that a section can have loaded.
 func (g *game) meddle() {
 	base := g.stack.vcpus
-	run.pop(base, fullClass, 0)
-	run.pop(base, fullClass, 0)
-	run.push(base, fullClass, g.foreign, nil)
+	class := uintptr(g.play.full())
+	run.pop(base, class, 0)
+	run.pop(base, class, 0)
+	run.push(base, class, g.foreign, nil)
 	run.setHeader(base, bareClass, nil, header2)
 	run.add(unsafe.Pointer(&g.counter.vcpus[1]), delta2)
 }
@@ -188,7 +209,7 @@ var plays = map[string]play{
 			g.kept = []unsafe.Pointer{object}
 		}
 		return object
-	}, func(_ *game, s *slabState) any { return s.take() }, false},
+	}, func(_ *game, s *slabState) any { return s.take() }, false, false},
 
 	"push": {pushSection, uintptr(unserved), func(g *game) any {
 		g.brought = g.own[:1]
@@ -200,14 +221,14 @@ var plays = map[string]play{
 	}, func(g *game, s *slabState) any {
 		s.objects = append(slices.Clone(s.objects), g.own[0])
 		return uintptr(pushed)
-	}, false},
+	}, false, false},
 
 	"popBatch": {popBatchSection, fmt.Sprint([]unsafe.Pointer{}), func(g *game) any {
 		var into [2]unsafe.Pointer
-		n := g.o.popBatch(g.base, fullClass, unsafe.Pointer(&into), uintptr(len(into)))
+		n := g.o.popBatch(g.base, fullClass, unsafe.Pointer(&into), uintptr(len(into))|uintptr(g.stack.classes[fullClass].begin)<<32)
 		g.kept = into[:n]
 		return fmt.Sprint(g.kept)
-	}, func(_ *game, s *slabState) any { return fmt.Sprint([]unsafe.Pointer{s.take(), s.take()}) }, false},
+	}, func(_ *game, s *slabState) any { return fmt.Sprint([]unsafe.Pointer{s.take(), s.take()}) }, false, false},
 
 	"pushBatch": {pushBatchSection, uintptr(unserved), func(g *game) any {
 		g.brought = g.own[:]
@@ -217,7 +238,7 @@ var plays = map[string]play{
 	}, func(g *game, s *slabState) any {
 		s.objects = append(slices.Clone(s.objects), g.own[:]...)
 		return uintptr(2)
-	}, false},
+	}, false, false},
 
 	"setHeader": {setHeaderSection, uintptr(kept), func(g *game) any {
 		return g.o.setHeader(g.base, bareClass, nil, header1)
@@ -227,22 +248,22 @@ var plays = map[string]play{
 		}
 		s.header = header1
 		return uintptr(stored)
-	}, false},
+	}, false, false},
 
 	"add": {addSection, uintptr(kept), func(g *game) any {
 		return run.add(unsafe.Pointer(&g.counter.vcpus[1]), delta1)
 	}, func(_ *game, s *slabState) any {
 		s.cell += delta1
 		return uintptr(stored)
-	}, false},
+	}, false, false},
 
 	"alloc": {allocSection, slowly, func(g *game) any {
 		return g.took(g.blocks.Alloc(&g.blocks, objectSize-1))
-	}, func(_ *game, s *slabState) any { return s.take() }, true},
+	}, func(_ *game, s *slabState) any { return s.take() }, true, false},
 
 	"allocZeroed": {allocZeroedSection, slowly, func(g *game) any {
 		return g.took(g.blocks.AllocZeroed(&g.blocks, objectSize-1))
-	}, func(_ *game, s *slabState) any { return s.take() }, true},
+	}, func(_ *game, s *slabState) any { return s.take() }, true, false},
 
 	"free": {freeSection, slowly, func(g *game) any {
 		g.brought, g.slow = g.own[:1], false
@@ -255,7 +276,29 @@ var plays = map[string]play{
 	}, func(g *game, s *slabState) any {
 		s.objects = append(slices.Clone(s.objects), g.own[0])
 		return nil
-	}, true},
+	}, true, false},
+
+	"get": {getSection, slowly, func(g *game) any {
+		object, _ := g.single.Get(&g.single)
+		if object == nil {
+			return slowly
+		}
+		g.kept = []unsafe.Pointer{object}
+		return object
+	}, func(_ *game, s *slabState) any { return s.take() }, true, true},
+
+	"put": {putSection, slowly, func(g *game) any {
+		g.brought, g.slow = g.own[:1], false
+		g.single.Put(&g.single, g.own[0])
+		if g.slow {
+			g.kept = g.brought
+			return slowly
+		}
+		return nil
+	}, func(g *game, s *slabState) any {
+		s.objects = append(slices.Clone(s.objects), g.own[0])
+		return nil
+	}, true, true},
 }
 
 // slowly is the result of a section of Blocks that has left it to the slow path.

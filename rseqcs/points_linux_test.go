@@ -100,7 +100,8 @@ type game struct {
 	base    unsafe.Pointer // of the row that they work on
 
 	blocks  Blocks // on the stack
-	slow    bool   // whether the slow path of blocks took a block
+	single  Single // likewise
+	slow    bool   // whether the slow path of one of them took a block
 	classes *ClassTable
 	pages   []PageEntry
 
@@ -406,8 +407,7 @@ func (g *game) makeObjects() {
 	for i := range g.pages {
 		g.pages[i] = EntryOf(fullClass, 0)
 	}
-	memory := make([]byte, (len(g.pages)+1)*pageSize)
-	g.origin = unsafe.Pointer(&memory[-uintptr(unsafe.Pointer(&memory[0]))%pageSize])
+	g.origin = alignedPages(0, len(g.pages))
 	g.own = [2]unsafe.Pointer{g.nth(count - 1), g.nth(count - 2)}
 	g.foreign = g.nth(count - 3)
 	g.classes = newClassTable([]int{objectSize})

@@ -99,7 +99,10 @@ func playFar(t *testing.T, origin, low, high unsafe.Pointer) {
 	}
 	slow := 0
 	var blocks Blocks
-	blocks.Open(stack, newClassTable([]int{size}), origin, uintptr(len(pages))<<PageShift, &pages[0], Slow{
+	table := newClassTable([]int{size})
+	r := rangeOf(table, origin, all)
+	r.Size = uintptr(len(pages)) << PageShift
+	blocks.Open(stack, table, r, Slow{
 		func(*Blocks, int) ([]byte, error) { slow++; return nil, nil },
 		func(*Blocks, int) ([]byte, error) { slow++; return nil, nil },
 		func(*Blocks, []byte) { slow++ },

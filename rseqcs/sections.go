@@ -27,23 +27,20 @@ import (
 //	    header.current += 8                          // COMMIT
 //	    return pushed
 //
-//	popBatch(base, class, into, count):
-//	    current, n := header.current, 0
-//	    for n < count && slab[current - 8] != nil {
-//	        into[n] = slab[current - 8]
-//	        current -= 8; n++
-//	    }
-//	    header.current = current                     // COMMIT
+//	popBatch(base, class, into, count | begin<<32):  // begin: where the slots of the class are
+//	    if header.current < begin { return 0 }       // no header
+//	    n := min(count, (header.current - begin) / 8)
+//	    into[:n] = slab[header.current - 8*n : header.current], the other way round
+//	    header.current -= 8*n                        // COMMIT
 //	    return n
 //
 //	pushBatch(base, class, from, count):
-//	    current, n := header.current, 0
-//	    if current == 0 { return unserved }
-//	    for n < count && current < header.end {
-//	        slab[current] = from[n]
-//	        current += 8; n++
-//	    }
-//	    header.current = current                     // COMMIT
+//	    if header.current == 0 { return unserved }
+//	    room := header.end - header.current
+//	    if room < 0 { room = 0 }                     // Shrink has put end below current
+//	    n := min(count, room / 8)
+//	    slab[header.current : header.current + 8*n] = from[:n]
+//	    header.current += 8*n                        // COMMIT
 //	    return n
 //
 //	setHeader(base, class, _, value):                // as popBatch has its arguments
@@ -56,19 +53,33 @@ import (
 //	    return stored
 //
 //	alloc(blocks, n):                                // allocZeroed clears the block behind the commit
-//	    class := blocks.classes.Of(n)
+//	    header, size := blocks.fine[(n + 7) / 8]     // above FineUpTo: by blocks.classes; above MaxSmall: slow
 //	    object := slab[header.current - 8]
 //	    if object == nil { return blocks.slowAlloc(blocks, n) }
+//	    if slab.countdown + n > 2^64 - 1 { return blocks.carriedAlloc(blocks, n) }
+//	    slab.countdown += n
 //	    header.current -= 8                          // COMMIT
-//	    return slice of object, n, blocks.classes.Sizes[class]
+//	    return slice of object, n, size
 //
 //	free(blocks, block):
-//	    class := blocks.classes.Of(cap(block))
-//	    if !blocks.Starts(class, block) || header.current >= header.end || slab[header.current - 8] == block {
+//	    header, _ := blocks.fine[(cap(block) + 7) / 8]   // likewise
+//	    page := (block - blocks.origin) >> PageShift
+//	    if page >= blocks.pages { return blocks.slowFree(blocks, block) }
+//	    test := blocks.starts[header / 8]
+//	    if (block & 0xffff * test.factor + blocks.checks[page]) >> SlackBits != test.want ||
+//	        header.current >= header.end || slab[header.current - 8] == block {
 //	        return blocks.slowFree(blocks, block)
 //	    }
 //	    slab[header.current] = block
 //	    header.current += 8                          // COMMIT
+//
+//	get(single):                                     // header is that of class 0
+//	    object := slab[header.current - 8]
+//	    if object == nil { return single.slowGet(single) }
+//	    header.current -= 8                          // COMMIT
+//	    return object, nil
+//
+//	put(single, object):                             // as free, with the test of single
 //
 // Every register is the callee's in a Go call, and the caller has to store what
 // it needs afterwards. pop and push touch few of them, so they return their
@@ -83,6 +94,8 @@ type operations struct {
 
 	alloc, allocZeroed allocFunc
 	free               freeFunc
+	get                getFunc
+	put                putFunc
 }
 
 type (

@@ -28,6 +28,7 @@
 //	R11       current                    its load, commit
 //	R12       object, sum or count done  its load, end
 //	R13       scratch, of POINT and ABORT too
+//	X0        two objects                between points
 //	DX, SI    of POINT                   stalled build only
 
 // BEGIN starts a section and leaves the slab, or the cell, of this thread's id in R9.
@@ -122,24 +123,41 @@ noRoom:
 	RET
 	LEAVE(const_unserved)
 
-// func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, count uintptr) uintptr
+// func(base unsafe.Pointer, class uintptr, into unsafe.Pointer, countAndBegin uintptr) uintptr
 // Takes up to count objects into an array, newest first; returns how many.
 TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	NO_CALLS
 	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift, const_popBatchSection)
-	MOVL (R9)(BX*8), R11
-	XORL R12, R12
-next:
+	MOVL  (R9)(BX*8), R11
 	POINT(4)
-	CMPQ  R12, DI
-	JCC   taken
-	MOVQ  -8(R9)(R11*1), R13
-	TESTQ R13, R13
+	// As many as there are and as are asked for. The upper half of DI tells where the
+	// slots begin; current is below for a class without a header.
+	MOVQ  DI, R13
+	SHRQ  $32, R13
+	MOVL  R11, R12
+	SUBQ  R13, R12
+	JCS   none
+	SHRQ  $3, R12
+	MOVL  DI, R13
+	CMPQ  R12, R13
+	CMOVQHI R13, R12
+	// In pairs that change places, then the last one of an odd number.
+	XORL  R13, R13
+	JMP   pairs
+pair:
+	MOVUPS -16(R9)(R11*1), X0
+	PSHUFD $0x4e, X0, X0
+	MOVUPS X0, -16(CX)(R13*8)
+	SUBL  $16, R11
+pairs:
+	ADDQ  $2, R13
+	CMPQ  R13, R12
+	JLS   pair
+	TESTL $1, R12
 	JEQ   taken
-	MOVQ  R13, (CX)(R12*8)
+	MOVQ  -8(R9)(R11*1), R13
+	MOVQ  R13, -8(CX)(R12*8)
 	SUBL  $8, R11
-	INCQ  R12
-	JMP   next
 taken:
 	POINT(5)
 	MOVL R11, (R9)(BX*8) // COMMIT
@@ -157,18 +175,33 @@ TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL  (R9)(BX*8), R11
 	TESTL R11, R11 // no header
 	JEQ   none
-	XORL  R12, R12
-next:
 	POINT(4)
-	CMPQ R12, DI
-	JCC  added
-	CMPL R11, 4(R9)(BX*8)
-	JCC  added
-	MOVQ (CX)(R12*8), R13
-	MOVQ R13, (R9)(R11*1)
-	ADDL $8, R11
-	INCQ R12
-	JMP  next
+	// As many as there is room for and as are brought: no room where Shrink has put
+	// end below current.
+	MOVL  4(R9)(BX*8), R12
+	SUBQ  R11, R12
+	JCC   room
+	XORL  R12, R12
+room:
+	SHRQ  $3, R12
+	CMPQ  R12, DI
+	CMOVQHI DI, R12
+	// In pairs, then the last one of an odd number.
+	XORL  R13, R13
+	JMP   pairs
+pair:
+	MOVUPS -16(CX)(R13*8), X0
+	MOVUPS X0, (R9)(R11*1)
+	ADDL  $16, R11
+pairs:
+	ADDQ  $2, R13
+	CMPQ  R13, R12
+	JLS   pair
+	TESTL $1, R12
+	JEQ   added
+	MOVQ  -8(CX)(R12*8), R13
+	MOVQ  R13, (R9)(R11*1)
+	ADDL  $8, R11
 added:
 	POINT(5)
 	MOVL R11, (R9)(BX*8) // COMMIT

@@ -149,7 +149,7 @@ TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	MOVD  ZR, R8
 next:
 	POINT(4)
-	CMP   R3, R8
+	CMPW  R3, R8 // the upper half of R3 tells where the slots begin
 	BHS   taken
 	ADD   R7, R6, R10
 	MOVD  -8(R10), R5

@@ -31,6 +31,8 @@ const (
 	allocSection
 	allocZeroedSection
 	freeSection
+	getSection
+	putSection
 	sectionCount
 )
 
@@ -104,6 +106,8 @@ func registerCalls(entries *[sectionCount]unsafe.Pointer) operations {
 		alloc:       regcall.Of[allocFunc](entries[allocSection]),
 		allocZeroed: regcall.Of[allocFunc](entries[allocZeroedSection]),
 		free:        regcall.Of[freeFunc](entries[freeSection]),
+		get:         regcall.Of[getFunc](entries[getSection]),
+		put:         regcall.Of[putFunc](entries[putSection]),
 	}
 }
 
@@ -129,5 +133,6 @@ func stackCalls(entries *[sectionCount]unsafe.Pointer) operations {
 			return uintptr(regcall.Call(entries[addSection], cells, uintptr(delta), nil, 0))
 		},
 		alloc: allocInParts, allocZeroed: allocZeroedInParts, free: freeInParts,
+		get: getInParts, put: putInParts,
 	}
 }

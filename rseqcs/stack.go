@@ -120,7 +120,7 @@ func (s *Stack) layOut(capacities []Capacity) error {
 	if len(capacities) > MaxClasses {
 		return fmt.Errorf("rseqcs: %d classes, at most %d fit", len(capacities), MaxClasses)
 	}
-	at := len(capacities) * headerSize
+	at := offsetSlots
 	for class, c := range capacities {
 		if c.Initial < 0 || c.Max < c.Initial {
 			return fmt.Errorf("rseqcs: class %d: capacity %d, at most %d", class, c.Initial, c.Max)
@@ -191,10 +191,10 @@ func (s *Stack) pushSlow(class int, object unsafe.Pointer) uintptr {
 // first, as one section, and returns how many.
 func (s *Stack) PopBatch(class int, into []unsafe.Pointer) int {
 	_ = s.classes[class]
-	n := popInto(&run, s.base, class, into)
+	n := s.popInto(&run, s.base, class, into)
 	if n == 0 && len(into) > 0 && isUnprepared() {
 		o, base := s.enter()
-		n = popInto(o, base, class, into)
+		n = s.popInto(o, base, class, into)
 		s.leave(o)
 	}
 	takeAll(into[:n])
@@ -237,8 +237,11 @@ func (s *Stack) pushBatchSlow(class int, objects []unsafe.Pointer) uintptr {
 	return 0
 }
 
-func popInto(o *operations, base unsafe.Pointer, class int, into []unsafe.Pointer) int {
-	return int(o.popBatch(base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(len(into))))
+// popInto tells popBatch where the slots of the class begin, in the upper half of the
+// count: only the sections use it, on 64 bits.
+func (s *Stack) popInto(o *operations, base unsafe.Pointer, class int, into []unsafe.Pointer) int {
+	count := uint64(min(len(into), slabSize/slotSize)) | uint64(s.classes[class].begin)<<32
+	return int(o.popBatch(base, uintptr(class), hide(unsafe.SliceData(into)), uintptr(count)))
 }
 
 func pushFrom(o *operations, base unsafe.Pointer, class int, objects []unsafe.Pointer) uintptr {
@@ -348,6 +351,17 @@ func (s *Stack) Here() int {
 	p := procpin.Pin()
 	procpin.Unpin()
 	return s.vcpuSlabs + min(p, s.pSlabs-1)
+}
+
+// idHere returns the id by which the running thread finds its slab in the row that run
+// works on: a hint, as that of Here.
+func idHere() int {
+	if sections {
+		return vcpu.Current()
+	}
+	p := procpin.Pin()
+	procpin.Unpin()
+	return p
 }
 
 // header returns the header of a class in a slab. It panics for numbers that the stack

@@ -314,9 +314,9 @@ func playModel(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// mostSlots is how many slots a single class can have: a header, an end mark and the
+// mostSlots is how many slots a single class can have: the headers, the countdown, an end mark and the
 // word below the next slab are needed as well.
-const mostSlots = (slabSize-headerSize)/slotSize - 2
+const mostSlots = (slabSize-offsetSlots)/slotSize - 2
 
 // TestSlabsAreApart: no slab lies on another one or on a control word.
 func TestSlabsAreApart(t *testing.T) {

@@ -11,7 +11,7 @@
 // UnsafePointUnsafe of internal/abi.
 #define NO_CALLS PCDATA $PCDATA_UnsafePoint, $-2
 
-GLOBL descriptors<>(SB), NOPTR, $1440
+GLOBL descriptors<>(SB), NOPTR, $1760
 
 DATA table<>+0(SB)/8, $·popSelfMMCID(SB)
 DATA table<>+8(SB)/8, $·pushSelfMMCID(SB)
@@ -22,43 +22,53 @@ DATA table<>+40(SB)/8, $·addSelfMMCID(SB)
 DATA table<>+48(SB)/8, $·allocSelfMMCID(SB)
 DATA table<>+56(SB)/8, $·allocZeroedSelfMMCID(SB)
 DATA table<>+64(SB)/8, $·freeSelfMMCID(SB)
-DATA table<>+72(SB)/8, $·popSelfCPUID(SB)
-DATA table<>+80(SB)/8, $·pushSelfCPUID(SB)
-DATA table<>+88(SB)/8, $·popBatchSelfCPUID(SB)
-DATA table<>+96(SB)/8, $·pushBatchSelfCPUID(SB)
-DATA table<>+104(SB)/8, $·setHeaderSelfCPUID(SB)
-DATA table<>+112(SB)/8, $·addSelfCPUID(SB)
-DATA table<>+120(SB)/8, $·allocSelfCPUID(SB)
-DATA table<>+128(SB)/8, $·allocZeroedSelfCPUID(SB)
-DATA table<>+136(SB)/8, $·freeSelfCPUID(SB)
-DATA table<>+144(SB)/8, $·popLibcMMCID(SB)
-DATA table<>+152(SB)/8, $·pushLibcMMCID(SB)
-DATA table<>+160(SB)/8, $·popBatchLibcMMCID(SB)
-DATA table<>+168(SB)/8, $·pushBatchLibcMMCID(SB)
-DATA table<>+176(SB)/8, $·setHeaderLibcMMCID(SB)
-DATA table<>+184(SB)/8, $·addLibcMMCID(SB)
-DATA table<>+192(SB)/8, $·allocLibcMMCID(SB)
-DATA table<>+200(SB)/8, $·allocZeroedLibcMMCID(SB)
-DATA table<>+208(SB)/8, $·freeLibcMMCID(SB)
-DATA table<>+216(SB)/8, $·popLibcCPUID(SB)
-DATA table<>+224(SB)/8, $·pushLibcCPUID(SB)
-DATA table<>+232(SB)/8, $·popBatchLibcCPUID(SB)
-DATA table<>+240(SB)/8, $·pushBatchLibcCPUID(SB)
-DATA table<>+248(SB)/8, $·setHeaderLibcCPUID(SB)
-DATA table<>+256(SB)/8, $·addLibcCPUID(SB)
-DATA table<>+264(SB)/8, $·allocLibcCPUID(SB)
-DATA table<>+272(SB)/8, $·allocZeroedLibcCPUID(SB)
-DATA table<>+280(SB)/8, $·freeLibcCPUID(SB)
-DATA table<>+288(SB)/8, $·popByP(SB)
-DATA table<>+296(SB)/8, $·pushByP(SB)
-DATA table<>+304(SB)/8, $·popBatchByP(SB)
-DATA table<>+312(SB)/8, $·pushBatchByP(SB)
-DATA table<>+320(SB)/8, $·setHeaderByP(SB)
-DATA table<>+328(SB)/8, $·addByP(SB)
-DATA table<>+336(SB)/8, $·allocByP(SB)
-DATA table<>+344(SB)/8, $·allocZeroedByP(SB)
-DATA table<>+352(SB)/8, $·freeByP(SB)
-GLOBL table<>(SB), RODATA, $360
+DATA table<>+72(SB)/8, $·getSelfMMCID(SB)
+DATA table<>+80(SB)/8, $·putSelfMMCID(SB)
+DATA table<>+88(SB)/8, $·popSelfCPUID(SB)
+DATA table<>+96(SB)/8, $·pushSelfCPUID(SB)
+DATA table<>+104(SB)/8, $·popBatchSelfCPUID(SB)
+DATA table<>+112(SB)/8, $·pushBatchSelfCPUID(SB)
+DATA table<>+120(SB)/8, $·setHeaderSelfCPUID(SB)
+DATA table<>+128(SB)/8, $·addSelfCPUID(SB)
+DATA table<>+136(SB)/8, $·allocSelfCPUID(SB)
+DATA table<>+144(SB)/8, $·allocZeroedSelfCPUID(SB)
+DATA table<>+152(SB)/8, $·freeSelfCPUID(SB)
+DATA table<>+160(SB)/8, $·getSelfCPUID(SB)
+DATA table<>+168(SB)/8, $·putSelfCPUID(SB)
+DATA table<>+176(SB)/8, $·popLibcMMCID(SB)
+DATA table<>+184(SB)/8, $·pushLibcMMCID(SB)
+DATA table<>+192(SB)/8, $·popBatchLibcMMCID(SB)
+DATA table<>+200(SB)/8, $·pushBatchLibcMMCID(SB)
+DATA table<>+208(SB)/8, $·setHeaderLibcMMCID(SB)
+DATA table<>+216(SB)/8, $·addLibcMMCID(SB)
+DATA table<>+224(SB)/8, $·allocLibcMMCID(SB)
+DATA table<>+232(SB)/8, $·allocZeroedLibcMMCID(SB)
+DATA table<>+240(SB)/8, $·freeLibcMMCID(SB)
+DATA table<>+248(SB)/8, $·getLibcMMCID(SB)
+DATA table<>+256(SB)/8, $·putLibcMMCID(SB)
+DATA table<>+264(SB)/8, $·popLibcCPUID(SB)
+DATA table<>+272(SB)/8, $·pushLibcCPUID(SB)
+DATA table<>+280(SB)/8, $·popBatchLibcCPUID(SB)
+DATA table<>+288(SB)/8, $·pushBatchLibcCPUID(SB)
+DATA table<>+296(SB)/8, $·setHeaderLibcCPUID(SB)
+DATA table<>+304(SB)/8, $·addLibcCPUID(SB)
+DATA table<>+312(SB)/8, $·allocLibcCPUID(SB)
+DATA table<>+320(SB)/8, $·allocZeroedLibcCPUID(SB)
+DATA table<>+328(SB)/8, $·freeLibcCPUID(SB)
+DATA table<>+336(SB)/8, $·getLibcCPUID(SB)
+DATA table<>+344(SB)/8, $·putLibcCPUID(SB)
+DATA table<>+352(SB)/8, $·popByP(SB)
+DATA table<>+360(SB)/8, $·pushByP(SB)
+DATA table<>+368(SB)/8, $·popBatchByP(SB)
+DATA table<>+376(SB)/8, $·pushBatchByP(SB)
+DATA table<>+384(SB)/8, $·setHeaderByP(SB)
+DATA table<>+392(SB)/8, $·addByP(SB)
+DATA table<>+400(SB)/8, $·allocByP(SB)
+DATA table<>+408(SB)/8, $·allocZeroedByP(SB)
+DATA table<>+416(SB)/8, $·freeByP(SB)
+DATA table<>+424(SB)/8, $·getByP(SB)
+DATA table<>+432(SB)/8, $·putByP(SB)
+GLOBL table<>(SB), RODATA, $440
 
 // func sectionTable() *[variantCount][sectionCount]unsafe.Pointer
 TEXT ·sectionTable(SB), NOSPLIT, $0-8
@@ -99,13 +109,23 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #define ALLOC_ZEROED_DESCRIPTOR descriptors<>+224
 #define FREE ·freeSelfMMCID
 #define FREE_DESCRIPTOR descriptors<>+256
+#define GET ·getSelfMMCID
+#define GET_DESCRIPTOR descriptors<>+288
+#define PUT ·putSelfMMCID
+#define PUT_DESCRIPTOR descriptors<>+320
 #include "sections_amd64.h"
 #undef BEGIN
 #undef ENTER
 #undef LEAVE
 #undef CLASS
 #undef COARSE
+#undef SIZES
+#undef COARSE_SIZES
+#undef COUNT
+#undef STARTS
+#undef CARRIED
 #undef TAKE
+#undef CLEAR
 #undef ELSE
 #undef ID
 #undef POP
@@ -126,33 +146,47 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef ALLOC_ZEROED_DESCRIPTOR
 #undef FREE
 #undef FREE_DESCRIPTOR
+#undef GET
+#undef GET_DESCRIPTOR
+#undef PUT
+#undef PUT_DESCRIPTOR
 
 #define ID const_offsetCPUID
 #define POP ·popSelfCPUID
-#define POP_DESCRIPTOR descriptors<>+288
+#define POP_DESCRIPTOR descriptors<>+352
 #define PUSH ·pushSelfCPUID
-#define PUSH_DESCRIPTOR descriptors<>+320
+#define PUSH_DESCRIPTOR descriptors<>+384
 #define POP_BATCH ·popBatchSelfCPUID
-#define POP_BATCH_DESCRIPTOR descriptors<>+352
+#define POP_BATCH_DESCRIPTOR descriptors<>+416
 #define PUSH_BATCH ·pushBatchSelfCPUID
-#define PUSH_BATCH_DESCRIPTOR descriptors<>+384
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+448
 #define SET_HEADER ·setHeaderSelfCPUID
-#define SET_HEADER_DESCRIPTOR descriptors<>+416
+#define SET_HEADER_DESCRIPTOR descriptors<>+480
 #define ADD_CELL ·addSelfCPUID
-#define ADD_CELL_DESCRIPTOR descriptors<>+448
+#define ADD_CELL_DESCRIPTOR descriptors<>+512
 #define ALLOC ·allocSelfCPUID
-#define ALLOC_DESCRIPTOR descriptors<>+480
+#define ALLOC_DESCRIPTOR descriptors<>+544
 #define ALLOC_ZEROED ·allocZeroedSelfCPUID
-#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+512
+#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+576
 #define FREE ·freeSelfCPUID
-#define FREE_DESCRIPTOR descriptors<>+544
+#define FREE_DESCRIPTOR descriptors<>+608
+#define GET ·getSelfCPUID
+#define GET_DESCRIPTOR descriptors<>+640
+#define PUT ·putSelfCPUID
+#define PUT_DESCRIPTOR descriptors<>+672
 #include "sections_amd64.h"
 #undef BEGIN
 #undef ENTER
 #undef LEAVE
 #undef CLASS
 #undef COARSE
+#undef SIZES
+#undef COARSE_SIZES
+#undef COUNT
+#undef STARTS
+#undef CARRIED
 #undef TAKE
+#undef CLEAR
 #undef ELSE
 #undef ID
 #undef POP
@@ -173,6 +207,10 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef ALLOC_ZEROED_DESCRIPTOR
 #undef FREE
 #undef FREE_DESCRIPTOR
+#undef GET
+#undef GET_DESCRIPTOR
+#undef PUT
+#undef PUT_DESCRIPTOR
 #undef AREA
 #undef TRUST
 // libc's: at a fixed distance from the thread pointer. A thread whose
@@ -182,30 +220,40 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 
 #define ID const_offsetMMCID
 #define POP ·popLibcMMCID
-#define POP_DESCRIPTOR descriptors<>+576
+#define POP_DESCRIPTOR descriptors<>+704
 #define PUSH ·pushLibcMMCID
-#define PUSH_DESCRIPTOR descriptors<>+608
+#define PUSH_DESCRIPTOR descriptors<>+736
 #define POP_BATCH ·popBatchLibcMMCID
-#define POP_BATCH_DESCRIPTOR descriptors<>+640
+#define POP_BATCH_DESCRIPTOR descriptors<>+768
 #define PUSH_BATCH ·pushBatchLibcMMCID
-#define PUSH_BATCH_DESCRIPTOR descriptors<>+672
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+800
 #define SET_HEADER ·setHeaderLibcMMCID
-#define SET_HEADER_DESCRIPTOR descriptors<>+704
+#define SET_HEADER_DESCRIPTOR descriptors<>+832
 #define ADD_CELL ·addLibcMMCID
-#define ADD_CELL_DESCRIPTOR descriptors<>+736
+#define ADD_CELL_DESCRIPTOR descriptors<>+864
 #define ALLOC ·allocLibcMMCID
-#define ALLOC_DESCRIPTOR descriptors<>+768
+#define ALLOC_DESCRIPTOR descriptors<>+896
 #define ALLOC_ZEROED ·allocZeroedLibcMMCID
-#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+800
+#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+928
 #define FREE ·freeLibcMMCID
-#define FREE_DESCRIPTOR descriptors<>+832
+#define FREE_DESCRIPTOR descriptors<>+960
+#define GET ·getLibcMMCID
+#define GET_DESCRIPTOR descriptors<>+992
+#define PUT ·putLibcMMCID
+#define PUT_DESCRIPTOR descriptors<>+1024
 #include "sections_amd64.h"
 #undef BEGIN
 #undef ENTER
 #undef LEAVE
 #undef CLASS
 #undef COARSE
+#undef SIZES
+#undef COARSE_SIZES
+#undef COUNT
+#undef STARTS
+#undef CARRIED
 #undef TAKE
+#undef CLEAR
 #undef ELSE
 #undef ID
 #undef POP
@@ -226,33 +274,47 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef ALLOC_ZEROED_DESCRIPTOR
 #undef FREE
 #undef FREE_DESCRIPTOR
+#undef GET
+#undef GET_DESCRIPTOR
+#undef PUT
+#undef PUT_DESCRIPTOR
 
 #define ID const_offsetCPUID
 #define POP ·popLibcCPUID
-#define POP_DESCRIPTOR descriptors<>+864
+#define POP_DESCRIPTOR descriptors<>+1056
 #define PUSH ·pushLibcCPUID
-#define PUSH_DESCRIPTOR descriptors<>+896
+#define PUSH_DESCRIPTOR descriptors<>+1088
 #define POP_BATCH ·popBatchLibcCPUID
-#define POP_BATCH_DESCRIPTOR descriptors<>+928
+#define POP_BATCH_DESCRIPTOR descriptors<>+1120
 #define PUSH_BATCH ·pushBatchLibcCPUID
-#define PUSH_BATCH_DESCRIPTOR descriptors<>+960
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+1152
 #define SET_HEADER ·setHeaderLibcCPUID
-#define SET_HEADER_DESCRIPTOR descriptors<>+992
+#define SET_HEADER_DESCRIPTOR descriptors<>+1184
 #define ADD_CELL ·addLibcCPUID
-#define ADD_CELL_DESCRIPTOR descriptors<>+1024
+#define ADD_CELL_DESCRIPTOR descriptors<>+1216
 #define ALLOC ·allocLibcCPUID
-#define ALLOC_DESCRIPTOR descriptors<>+1056
+#define ALLOC_DESCRIPTOR descriptors<>+1248
 #define ALLOC_ZEROED ·allocZeroedLibcCPUID
-#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+1088
+#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+1280
 #define FREE ·freeLibcCPUID
-#define FREE_DESCRIPTOR descriptors<>+1120
+#define FREE_DESCRIPTOR descriptors<>+1312
+#define GET ·getLibcCPUID
+#define GET_DESCRIPTOR descriptors<>+1344
+#define PUT ·putLibcCPUID
+#define PUT_DESCRIPTOR descriptors<>+1376
 #include "sections_amd64.h"
 #undef BEGIN
 #undef ENTER
 #undef LEAVE
 #undef CLASS
 #undef COARSE
+#undef SIZES
+#undef COARSE_SIZES
+#undef COUNT
+#undef STARTS
+#undef CARRIED
 #undef TAKE
+#undef CLEAR
 #undef ELSE
 #undef ID
 #undef POP
@@ -273,6 +335,10 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 #undef ALLOC_ZEROED_DESCRIPTOR
 #undef FREE
 #undef FREE_DESCRIPTOR
+#undef GET
+#undef GET_DESCRIPTOR
+#undef PUT
+#undef PUT_DESCRIPTOR
 #undef AREA
 #undef TRUST
 #undef START
@@ -287,28 +353,38 @@ TEXT ·sectionDescriptors(SB), NOSPLIT, $0-8
 
 #define ID const_offsetP
 #define POP ·popByP
-#define POP_DESCRIPTOR descriptors<>+1152
+#define POP_DESCRIPTOR descriptors<>+1408
 #define PUSH ·pushByP
-#define PUSH_DESCRIPTOR descriptors<>+1184
+#define PUSH_DESCRIPTOR descriptors<>+1440
 #define POP_BATCH ·popBatchByP
-#define POP_BATCH_DESCRIPTOR descriptors<>+1216
+#define POP_BATCH_DESCRIPTOR descriptors<>+1472
 #define PUSH_BATCH ·pushBatchByP
-#define PUSH_BATCH_DESCRIPTOR descriptors<>+1248
+#define PUSH_BATCH_DESCRIPTOR descriptors<>+1504
 #define SET_HEADER ·setHeaderByP
-#define SET_HEADER_DESCRIPTOR descriptors<>+1280
+#define SET_HEADER_DESCRIPTOR descriptors<>+1536
 #define ADD_CELL ·addByP
-#define ADD_CELL_DESCRIPTOR descriptors<>+1312
+#define ADD_CELL_DESCRIPTOR descriptors<>+1568
 #define ALLOC ·allocByP
-#define ALLOC_DESCRIPTOR descriptors<>+1344
+#define ALLOC_DESCRIPTOR descriptors<>+1600
 #define ALLOC_ZEROED ·allocZeroedByP
-#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+1376
+#define ALLOC_ZEROED_DESCRIPTOR descriptors<>+1632
 #define FREE ·freeByP
-#define FREE_DESCRIPTOR descriptors<>+1408
+#define FREE_DESCRIPTOR descriptors<>+1664
+#define GET ·getByP
+#define GET_DESCRIPTOR descriptors<>+1696
+#define PUT ·putByP
+#define PUT_DESCRIPTOR descriptors<>+1728
 #include "sections_amd64.h"
 #undef BEGIN
 #undef ENTER
 #undef LEAVE
 #undef CLASS
 #undef COARSE
+#undef SIZES
+#undef COARSE_SIZES
+#undef COUNT
+#undef STARTS
+#undef CARRIED
 #undef TAKE
+#undef CLEAR
 #undef ELSE

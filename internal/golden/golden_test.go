@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var (
 	architectures = []string{"amd64", "arm64"}
 	variants      = []string{"SelfMMCID", "SelfCPUID", "LibcMMCID", "LibcCPUID", "ByP"}
-	sections      = []string{"pop", "push", "setHeader", "add", "alloc", "allocZeroed", "free"}
+	sections      = []string{"pop", "push", "setHeader", "add", "alloc", "allocZeroed", "free", "get", "put"}
 )
 
 // disassemble returns the code of the fast paths and of a program that uses them.

@@ -49,9 +49,11 @@ var killers = map[string]killer{
 	"code-cpu": {folder: "rseqcs", run: "Descriptor|Variant", mode: "cpu_id"},
 
 	// The operations against models, and what needs no interruption.
-	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Refuses|Unregistered|DrainTakes"},
+	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Single|Batches|Refuses|Unregistered|DrainTakes"},
 	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fence|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|GoForms|ArrayMoves|CapacityEnds"},
 	"gather":    {folder: "rseqcs", run: "Gather"},
+	"check":     {folder: "rseqcs", run: "CheckWord|Gather"},
+	"single":    {folder: "rseqcs", run: "Single|BlocksRefuse"},
 	"forms":     {folder: "rseqcs", run: "Carried"},
 	"whole":     {folder: "rseqcs", run: "WholeAddresses"},
 	"model-cgo": {folder: "rseqcs", run: "LIFO|Blocks|Unregistered", cgo: true},
@@ -64,7 +66,7 @@ var killers = map[string]killer{
 	// What several threads read and write at once.
 	"fallbacks": {folder: "rseqcs", run: "StopsWorld"},
 	"atomic":    {folder: "rseqcs", run: "NoHalfHeader"},
-	"race":      {folder: "rseqcs", run: "IsAtomic|RefuseFree", race: true},
+	"race":      {folder: "rseqcs", run: "IsAtomic|RefuseFree|RefusePut", race: true},
 
 	// Emptying idle magazines, and what moves objects meanwhile.
 	"idle":    {folder: "rseqcs", run: "Idle"},

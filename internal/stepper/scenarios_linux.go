@@ -151,8 +151,12 @@ func (w *world) takeClass(capacity int) error {
 	return nil
 }
 
-// objects are what the stacks hold. Each has a letter as its name.
-var objects ['z' - 'a' + 1]uint64
+// objects are what the stacks hold. Each has a letter as its name. They lie where the
+// range of a Blocks may begin.
+var objects = func() *['z' - 'a' + 1]uint64 {
+	memory := make([]byte, 2<<rseqcs.OriginShift)
+	return (*['z' - 'a' + 1]uint64)(unsafe.Pointer(&memory[-uintptr(unsafe.Pointer(&memory[0]))&(1<<rseqcs.OriginShift-1)]))
+}()
 
 func object(letter byte) unsafe.Pointer { return unsafe.Pointer(&objects[letter-'a']) }
 
@@ -161,7 +165,7 @@ func letter(object unsafe.Pointer) string {
 	if object == nil {
 		return "none"
 	}
-	index := (uintptr(object) - uintptr(unsafe.Pointer(&objects))) / unsafe.Sizeof(objects[0])
+	index := (uintptr(object) - uintptr(unsafe.Pointer(objects))) / unsafe.Sizeof(objects[0])
 	if index >= uintptr(len(objects)) {
 		return fmt.Sprintf("(%p, which is no object)", object)
 	}
@@ -182,8 +186,9 @@ func holding(capacity int, letters string) func(*world) {
 
 // blockTable has one class, the one of the objects, and they are on one page.
 var (
-	blockTable rseqcs.ClassTable
-	blockPages [1]rseqcs.PageEntry
+	blockTable  rseqcs.ClassTable
+	blockPages  [1]rseqcs.PageEntry
+	blockChecks [1]rseqcs.CheckWord
 )
 
 // serving is holding, for blocks. Its slow way is the stack's operations, so that
@@ -201,7 +206,8 @@ func serving(capacity int, letters string) func(*world) {
 			}
 			return nil, nil
 		}
-		w.blocks.Open(w.stack, &blockTable, unsafe.Pointer(&objects), unsafe.Sizeof(objects), &blockPages[0], rseqcs.Slow{
+		blockChecks[0] = blockTable.CheckOf(class, 0, 0, 0)
+		w.blocks.Open(w.stack, &blockTable, rseqcs.Range{Origin: unsafe.Pointer(objects), Size: 1 << rseqcs.PageShift, Entries: &blockPages[0], Checks: &blockChecks[0]}, rseqcs.Slow{
 			Alloc: slow,
 			AllocZeroed: func(b *rseqcs.Blocks, n int) ([]byte, error) {
 				block, err := slow(b, n)
