@@ -3,6 +3,7 @@
 package rseqcs
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/rseq"
@@ -17,5 +18,13 @@ func inspect(show func(entry unsafe.Pointer, descriptor *rseq.Descriptor)) {
 		for section, entry := range sectionTable()[variant] {
 			show(entry, &sectionDescriptors()[variant][section])
 		}
+	}
+}
+
+// windCountdowns sets the countdown of every slab of s; at ^uint64(0) the next byte
+// carries it over. internal/stepper reaches it by linkname, as inspect.
+func windCountdowns(s *Stack, to uint64) {
+	for id := range s.vcpuSlabs + s.pSlabs {
+		atomic.StoreUint64(countdownAt(s.slab(id)), to)
 	}
 }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +50,10 @@ func (v *tracee) callFrom() (answer string, err error) {
 	if err := readRegisters(v.thread, &before); err != nil {
 		return "", err
 	}
+	vectors, err := readVectors(v.thread)
+	if err != nil {
+		return "", err
+	}
 	r := before
 	if err := v.enterDebugCall(&r); err != nil {
 		return "", err
@@ -70,7 +76,7 @@ func (v *tracee) callFrom() (answer string, err error) {
 		}
 		switch code := debugCallCode(&r); code {
 		case callRestore:
-			return answer, writeRegisters(v.thread, &before)
+			return answer, errors.Join(writeRegisters(v.thread, &before), writeVectors(v.thread, vectors))
 		case callRefused:
 			if answer, err = v.readString(debugCallReason(&r)); err != nil {
 				return "", err
@@ -80,6 +86,29 @@ func (v *tracee) callFrom() (answer string, err error) {
 			return "", errors.New("debugCallV2 speaks another protocol")
 		}
 	}
+}
+
+// setOfVectors is NT_PRFPREG, the floating-point and vector registers: the sections copy
+// pairs of objects in one, and what debugCallV2 calls uses them.
+const setOfVectors = 2
+
+func readVectors(thread int) ([]byte, error) {
+	set := make([]byte, 1024) // amd64 has 512 bytes of it, arm64 528
+	vector := unix.Iovec{Base: &set[0], Len: uint64(len(set))}
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GETREGSET, uintptr(thread), setOfVectors, uintptr(unsafe.Pointer(&vector)), 0, 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("read vector registers: %w", errno)
+	}
+	return set[:vector.Len], nil
+}
+
+func writeVectors(thread int, set []byte) error {
+	vector := unix.Iovec{Base: &set[0], Len: uint64(len(set))}
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SETREGSET, uintptr(thread), setOfVectors, uintptr(unsafe.Pointer(&vector)), 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("write vector registers: %w", errno)
+	}
+	return nil
 }
 
 // readString reads a Go string whose header is at address.

@@ -16,6 +16,7 @@ import (
 type scenario struct {
 	section  string // its name in the table
 	name     string
+	idle     bool // the commit stores what was there
 	once     bool // an abort sends it the slow way, instead of to the start again
 	start    func(*world)
 	victim   func(*world) string // runs the section once, on the traced thread
@@ -61,12 +62,36 @@ var scenarios = []scenario{
 		alone: outcome{"ba", "", ""}, before: outcome{"yba", "pushed", ""}, after: outcome{"ba", "pushed", "y"},
 	},
 	{
+		section: "popBatch", name: "all of an even number", start: holding(8, "abcd"), victim: popBatch(4), intruder: pop,
+		alone: outcome{"dcba", "", ""}, before: outcome{"cba", "d", ""}, after: outcome{"dcba", "none", ""},
+	},
+	{
+		section: "popBatch", name: "one", start: holding(8, "ab"), victim: popBatch(1), intruder: pop,
+		alone: outcome{"b", "", "a"}, before: outcome{"a", "b", ""}, after: outcome{"b", "a", ""},
+	},
+	{
+		section: "popBatch", name: "nothing", start: holding(8, ""), victim: popBatch(2), intruder: push('y'),
+		alone: outcome{"", "", ""}, before: outcome{"y", "pushed", ""}, after: outcome{"", "pushed", "y"},
+	},
+	{
 		section: "pushBatch", name: "three", start: holding(8, "ab"), victim: pushBatch("xyz"), intruder: push('q'),
 		alone: outcome{"3", "", "abxyz"}, before: outcome{"3", "pushed", "abqxyz"}, after: outcome{"3", "pushed", "abxyzq"},
 	},
 	{
 		section: "pushBatch", name: "room for two", start: holding(4, "ab"), victim: pushBatch("xyz"), intruder: pop,
 		alone: outcome{"2", "", "abxy"}, before: outcome{"3", "b", "axyz"}, after: outcome{"2", "y", "abx"},
+	},
+	{
+		section: "pushBatch", name: "two", start: holding(8, "a"), victim: pushBatch("xy"), intruder: push('q'),
+		alone: outcome{"2", "", "axy"}, before: outcome{"2", "pushed", "aqxy"}, after: outcome{"2", "pushed", "axyq"},
+	},
+	{
+		section: "pushBatch", name: "no room", idle: true, start: holding(2, "ab"), victim: pushBatch("xyz"), intruder: pop,
+		alone: outcome{"0", "", "ab"}, before: outcome{"1", "b", "ax"}, after: outcome{"0", "b", "a"},
+	},
+	{
+		section: "pushBatch", name: "more objects than room", idle: true, start: shrunk, victim: pushBatch("xyz"), intruder: pop,
+		alone: outcome{"0", "", "abcd"}, before: outcome{"0", "d", "abc"}, after: outcome{"0", "d", "abc"},
 	},
 	{
 		section: "setHeader", name: "none yet", start: holding(8, ""), victim: push('x'), intruder: push('y'),
@@ -79,6 +104,14 @@ var scenarios = []scenario{
 	{
 		section: "alloc", name: "no block", once: true, start: serving(8, ""), victim: alloc, intruder: push('y'),
 		alone: outcome{"none", "", ""}, before: outcome{"y", "pushed", ""}, after: outcome{"y", "pushed", ""},
+	},
+	{
+		section: "alloc", name: "the countdown carries over", once: true, start: carrying(8, "abc"), victim: alloc, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"b", "c", "a"},
+	},
+	{
+		section: "allocZeroed", name: "the countdown carries over", once: true, start: carrying(8, "abc"), victim: allocZeroed, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"b", "c", "a"},
 	},
 	{
 		section: "allocZeroed", name: "a block", once: true, start: serving(8, "abc"), victim: allocZeroed, intruder: pop,
@@ -101,6 +134,26 @@ var scenarios = []scenario{
 		alone: outcome{"duplicate", "", "abx"}, before: outcome{"pushed", "x", "abx"}, after: outcome{"pushed", "x", "abx"},
 	},
 	{
+		section: "get", name: "an object", once: true, start: caching(8, "abc"), victim: get, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"c", "b", "a"},
+	},
+	{
+		section: "get", name: "no object", once: true, start: caching(8, ""), victim: get, intruder: push('y'),
+		alone: outcome{"none", "", ""}, before: outcome{"y", "pushed", ""}, after: outcome{"y", "pushed", ""},
+	},
+	{
+		section: "put", name: "room", once: true, start: caching(8, "ab"), victim: put('x'), intruder: push('y'),
+		alone: outcome{"pushed", "", "abx"}, before: outcome{"pushed", "pushed", "abyx"}, after: outcome{"pushed", "pushed", "abxy"},
+	},
+	{
+		section: "put", name: "full", once: true, start: caching(2, "ab"), victim: put('x'), intruder: pop,
+		alone: outcome{"full", "", "ab"}, before: outcome{"pushed", "b", "ax"}, after: outcome{"pushed", "b", "ax"},
+	},
+	{
+		section: "put", name: "the newest again", once: true, start: caching(8, "abx"), victim: put('x'), intruder: pop,
+		alone: outcome{"duplicate", "", "abx"}, before: outcome{"pushed", "x", "abx"}, after: outcome{"pushed", "x", "abx"},
+	},
+	{
 		section: "add", name: "a number", start: counting(100), victim: add(5), intruder: add(70),
 		alone: outcome{"added", "", "105"}, before: outcome{"added", "added", "175"}, after: outcome{"added", "added", "175"},
 	},
@@ -112,7 +165,8 @@ type world struct {
 	class   int // of stack: the one that the scenario uses
 	counter *rseqcs.Counter
 	blocks  rseqcs.Blocks // of stack
-	freed   string        // what the slow way of a free has done
+	single  rseqcs.Single // of stack
+	freed   string        // what the slow way of a free or put has done
 }
 
 // shelf is a stack of whose classes each run uses a new one: a stack of its own
@@ -124,10 +178,10 @@ type shelf struct {
 }
 
 // shelves has one by the capacity of the classes.
-var shelves = make(map[int]*shelf)
+var shelves = make(map[rseqcs.Capacity]*shelf)
 
 // takeClass gives the world a class that nobody has used.
-func (w *world) takeClass(capacity int) error {
+func (w *world) takeClass(capacity rseqcs.Capacity) error {
 	s := shelves[capacity]
 	if s == nil || s.used == rseqcs.MaxClasses {
 		if s != nil {
@@ -137,7 +191,7 @@ func (w *world) takeClass(capacity int) error {
 		}
 		capacities := make([]rseqcs.Capacity, rseqcs.MaxClasses)
 		for i := range capacities {
-			capacities[i] = rseqcs.Capacity{Initial: capacity, Max: capacity}
+			capacities[i] = capacity
 		}
 		stack, err := rseqcs.NewStack("stepper", capacities)
 		if err != nil {
@@ -175,12 +229,25 @@ func letter(object unsafe.Pointer) string {
 // holding starts with a stack of a capacity that holds the objects, oldest first.
 func holding(capacity int, letters string) func(*world) {
 	return func(w *world) {
-		if err := w.takeClass(capacity); err != nil {
+		if err := w.takeClass(rseqcs.Capacity{Initial: capacity, Max: capacity}); err != nil {
 			panic(err)
 		}
 		for i := range len(letters) {
 			push(letters[i])(w)
 		}
+	}
+}
+
+// shrunk starts with a stack that holds abcd and has been left room for two.
+func shrunk(w *world) {
+	if err := w.takeClass(rseqcs.Capacity{Initial: 2, Max: 4}); err != nil {
+		panic(err)
+	}
+	pushBatch("ab")(w)
+	grown := w.stack.Grow(w.class, 2)
+	pushBatch("cd")(w)
+	if less := w.stack.Shrink(w.stack.Here(), w.class, 2); !grown || less != 2 {
+		panic(fmt.Sprintf("grown: %v, shrunk by %d", grown, less))
 	}
 }
 
@@ -220,6 +287,49 @@ func serving(capacity int, letters string) func(*world) {
 		})
 		for i := range objects {
 			objects[i] = ^uint64(0)
+		}
+	}
+}
+
+// carrying is serving with slabs whose countdown carries over at the next byte.
+func carrying(capacity int, letters string) func(*world) {
+	return func(w *world) {
+		serving(capacity, letters)(w)
+		windCountdowns(w.stack, ^uint64(0))
+	}
+}
+
+// windCountdowns sets the countdown of every slab of a stack.
+//
+//go:linkname windCountdowns github.com/vcpualloc/vcpualloc/rseqcs.windCountdowns
+func windCountdowns(s *rseqcs.Stack, to uint64)
+
+// singles has a stack of one class by its capacity, since a Single uses the first class
+// of its stack.
+var singles = make(map[int]*rseqcs.Stack)
+
+// caching is holding, for the objects of a Single, with the slow way of serving.
+func caching(capacity int, letters string) func(*world) {
+	return func(w *world) {
+		serving(capacity, "")(w)
+		blocks, class := &w.blocks, uint8(w.class)
+		if singles[capacity] == nil {
+			stack, err := rseqcs.NewStack("stepper, single", []rseqcs.Capacity{{Initial: capacity, Max: capacity}})
+			if err != nil {
+				panic(err)
+			}
+			singles[capacity] = stack
+		}
+		w.stack, w.class = singles[capacity], 0
+		popBatch(len(objects))(w) // what a run that was given up has left
+		w.single.Open(blocks, w.stack, class, rseqcs.SlowSingle{
+			Get: func(*rseqcs.Single) (unsafe.Pointer, error) { return w.stack.Pop(w.class), nil },
+			Put: func(_ *rseqcs.Single, object unsafe.Pointer) {
+				w.freed = outcomeNames[w.stack.Push(w.class, object)]
+			},
+		})
+		for i := range len(letters) {
+			push(letters[i])(w)
 		}
 	}
 }
@@ -280,6 +390,19 @@ func free(letter byte) func(*world) string {
 	return func(w *world) string {
 		w.freed = outcomeNames[rseqcs.Pushed]
 		w.blocks.Free(&w.blocks, unsafe.Slice((*byte)(object(letter)), unsafe.Sizeof(objects[0])))
+		return w.freed
+	}
+}
+
+func get(w *world) string {
+	object, _ := w.single.Get(&w.single)
+	return letter(object)
+}
+
+func put(letter byte) func(*world) string {
+	return func(w *world) string {
+		w.freed = outcomeNames[rseqcs.Pushed]
+		w.single.Put(&w.single, object(letter))
 		return w.freed
 	}
 }
