@@ -15,6 +15,7 @@ type index struct {
 	max     int
 	byField bool    // the id is a field of the thread's area
 	field   uintptr // its offset
+	filled  int     // bytes of the area that the kernel fills in
 }
 
 var foundIndex atomic.Pointer[index]
@@ -28,8 +29,9 @@ func indexHere() *index {
 }
 
 var makeIndex = sync.OnceValue(func() *index {
-	i := &index{max: max(possibleCPUs(), 1)}
-	switch probe().Mode {
+	f := probe()
+	i := &index{max: max(possibleCPUs(), 1), filled: f.Size}
+	switch f.Mode {
 	case MMCID:
 		i.byField, i.field = true, rseq.OffsetMMCID
 	case CPUID:
@@ -86,7 +88,7 @@ func Where() (id, node int) {
 		return whereSlow()
 	}
 	var number, on uint32
-	for range whereTries {
+	for range readTries {
 		if f.Mode == MMCID {
 			on, number = rseq.FieldPair(rseq.OffsetNodeID) // mm_cid is right behind it
 		} else {
@@ -105,9 +107,6 @@ func Where() (id, node int) {
 	}
 	return Current(), Node()
 }
-
-// whereTries bounds how often Where follows a goroutine that changes threads.
-const whereTries = 3
 
 // whereSlow is Where where the area does not tell the node.
 func whereSlow() (id, node int) {

@@ -38,3 +38,17 @@ func ExampleProbe() {
 	fmt.Println(f.Mode == vcpu.MMCID || why != "", vcpu.Current() < vcpu.Max())
 	// Output: true true
 }
+
+// A field that the kernel has and this library does not know: the check of its end, and
+// the read.
+func ExampleRead() {
+	future := vcpu.Field{Offset: 40, Size: 4}
+	if vcpu.Probe().Has(future.End()) {
+		value, ok := vcpu.Read(future)
+		fmt.Println(value, ok)
+	}
+	if vcpu.Probe().Has(vcpu.FieldMMCID.End()) {
+		id, ok := vcpu.Read(vcpu.FieldMMCID)
+		fmt.Println(id < uint64(vcpu.Max()), ok)
+	}
+}

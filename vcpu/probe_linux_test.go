@@ -37,7 +37,7 @@ func TestMaxIsThatOfTheFirstCall(t *testing.T) {
 
 // TestIndexFitsTheMode: the id is the field that the mode is named after.
 func TestIndexFitsTheMode(t *testing.T) {
-	want := index{max: Max()}
+	want := index{max: Max(), filled: Probe().Size}
 	switch Probe().Mode {
 	case MMCID:
 		want.byField, want.field = true, rseq.OffsetMMCID

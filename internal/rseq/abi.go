@@ -9,6 +9,7 @@ const (
 	OffsetFlags      = 16
 	OffsetNodeID     = 20
 	OffsetMMCID      = 24
+	OffsetSliceCtrl  = 28
 
 	EndCPUID  = OffsetCPUID + 4
 	EndFlags  = OffsetFlags + 4

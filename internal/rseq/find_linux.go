@@ -36,6 +36,9 @@ var findOnce = sync.OnceValue(func() *Ground {
 	return g
 })
 
+// tellKernelSize is the identity; tests invent a kernel that has more fields.
+var tellKernelSize = func(size int) int { return size }
+
 // Unused returns the ground of a process that is to leave rseq alone.
 func Unused() *Ground {
 	g := &Ground{}
@@ -43,7 +46,7 @@ func Unused() *Ground {
 		for _, entry := range vector {
 			switch entry[0] {
 			case atRseqFeatureSize:
-				g.KernelSize = int(entry[1])
+				g.KernelSize = tellKernelSize(int(entry[1]))
 			case atRseqAlign:
 				g.KernelAlign = int(entry[1])
 			}

@@ -27,6 +27,9 @@ func Field(uintptr) uint32 { return NoID }
 // FieldPair returns NoID twice.
 func FieldPair(uintptr) (first, second uint32) { return NoID, NoID }
 
+// Value reports that there is no field to read.
+func Value(offset, size uintptr) (value uint64, ok bool) { return 0, false }
+
 // ReadThreadStats returns zeros: there are no areas here.
 func ReadThreadStats() ThreadStats { return ThreadStats{} }
 

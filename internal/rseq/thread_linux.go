@@ -13,6 +13,7 @@ import (
 
 	"github.com/vcpualloc/vcpualloc/internal/fault"
 	"github.com/vcpualloc/vcpualloc/internal/procpin"
+	"github.com/vcpualloc/vcpualloc/internal/regcall"
 )
 
 // OffsetOfM is the offset of g.m; the guard of Find verifies it.
@@ -26,6 +27,8 @@ func threadWord() uintptr
 func threadG() (stored uintptr, register unsafe.Pointer)
 func threadPointer() uintptr
 func fieldPair(offset, libcOffset uintptr, libc bool) uint64
+func value(offset, size, libcOffset uintptr, libc bool) (value, registered uintptr)
+func readFieldEntry() unsafe.Pointer
 func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 func rawRseq(area, length uintptr) (errno uintptr)
 
@@ -255,6 +258,24 @@ func FieldPair(offset uintptr) (first, second uint32) {
 	}
 	both := fieldPair(offset, g.LibcOffset, g.Owner == Libc)
 	return uint32(both), uint32(both >> 32) // both architectures are little-endian
+}
+
+// readValue is value, in the form that this toolchain allows.
+var readValue = func() func(offset, size, libcOffset uintptr, libc bool) (value, registered uintptr) {
+	if regcall.Works() {
+		return regcall.Of[func(offset, size, libcOffset uintptr, libc bool) (value, registered uintptr)](readFieldEntry())
+	}
+	return value
+}()
+
+// Value returns the size bytes (1, 2, 4 or 8) at offset of the running thread's area, read
+// with one load, and whether the kernel has this thread registered: else the value means
+// nothing. The caller answers for the field's being inside of Ground.Size, and so for an
+// Owner.
+func Value(offset, size uintptr) (value uint64, registered bool) {
+	g := Find()
+	v, ok := readValue(offset, size, g.LibcOffset, g.Owner == Libc)
+	return uint64(v), ok != 0
 }
 
 // ReadThreadStats returns the counts as they are now. With Libc, which

@@ -68,6 +68,72 @@ none:
 	MOVQ AX, ret+24(FP)
 	RET
 
+// READ_FIELD reads exactly BX bytes at offset AX of this thread's area, with one load, if
+// its cpu_id says that the kernel has the area: a field of the kernel's is whole in one
+// load. CX is the offset of libc's areas, DI whether they are used. It leaves the value in
+// AX, and in BX whether that means something.
+#define READ_FIELD \
+	TESTB DI, DI; \
+	JNE   libcArea; \
+	MOVQ  WORD, DX; \
+	TESTQ DX, DX; \
+	JEQ   none; \
+area: \
+	CMPL  const_OffsetCPUID(DX), $0; \
+	JLT   none; \
+	ADDQ  DX, AX; \
+	CMPQ  BX, $4; \
+	JEQ   four; \
+	JHI   eight; \
+	CMPQ  BX, $2; \
+	MOVL  $1, BX; \
+	JEQ   two; \
+	MOVBLZX (AX), AX; \
+	JMP   read; \
+two: \
+	MOVWLZX (AX), AX; \
+	JMP   read; \
+four: \
+	MOVL  $1, BX; \
+	MOVL  (AX), AX; \
+	JMP   read; \
+eight: \
+	MOVL  $1, BX; \
+	MOVQ  (AX), AX; \
+	JMP   read; \
+libcArea: \
+	MOVQ  0(FS), DX; \
+	ADDQ  CX, DX; \
+	JMP   area; \
+none: \
+	XORL  AX, AX; \
+	XORL  BX, BX; \
+read:
+
+// The form for package regcall.
+TEXT ·readField(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
+	READ_FIELD
+	RET
+
+// func readFieldEntry() unsafe.Pointer
+TEXT ·readFieldEntry(SB), NOSPLIT, $0-8
+	LEAQ ·readField(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func value(offset, size, libcOffset uintptr, libc bool) (value, registered uintptr)
+TEXT ·value(SB), NOSPLIT, $0-48
+	NO_CALLS
+	MOVQ offset+0(FP), AX
+	MOVQ size+8(FP), BX
+	MOVQ libcOffset+16(FP), CX
+	MOVBLZX libc+24(FP), DI
+	READ_FIELD
+	MOVQ AX, value+32(FP)
+	MOVQ BX, registered+40(FP)
+	RET
+
 // func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 // Registers area for the running thread and remembers it in WORD, or, where
 // the kernel refuses, remembers it all the same: its ids say NoID. One

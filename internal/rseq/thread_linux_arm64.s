@@ -73,6 +73,71 @@ none:
 	MOVD R0, ret+24(FP)
 	RET
 
+// READ_FIELD reads exactly R1 bytes at offset R0 of this thread's area, with one load, if
+// its cpu_id says that the kernel has the area: a field of the kernel's is whole in one
+// load. R2 is the offset of libc's areas, R3 whether they are used. It leaves the value in
+// R0, and in R1 whether that means something.
+#define READ_FIELD \
+	MRS   TPIDR_EL0, R4; \
+	TBNZ  $0, R3, libcArea; \
+	CBZ   R4, none; \
+	MOVD  const_OffsetOwner(R4), R5; \
+	MOVD  const_OffsetOfM(g), R6; \
+	CMP   R5, R6; \
+	BNE   none; \
+area: \
+	MOVWU const_OffsetCPUID(R4), R5; \
+	TBNZ  $31, R5, none; \
+	MOVD  R1, R5; \
+	MOVD  $1, R1; \
+	CMP   $4, R5; \
+	BEQ   four; \
+	BHI   eight; \
+	CMP   $2, R5; \
+	BEQ   two; \
+	MOVBU (R4)(R0), R0; \
+	B     read; \
+two: \
+	MOVHU (R4)(R0), R0; \
+	B     read; \
+four: \
+	MOVWU (R4)(R0), R0; \
+	B     read; \
+eight: \
+	MOVD  (R4)(R0), R0; \
+	B     read; \
+libcArea: \
+	ADD   R2, R4; \
+	B     area; \
+none: \
+	MOVD  ZR, R0; \
+	MOVD  ZR, R1; \
+read:
+
+// The form for package regcall.
+TEXT ·readField(SB), NOSPLIT|NOFRAME, $0-0
+	NO_CALLS
+	READ_FIELD
+	RET
+
+// func readFieldEntry() unsafe.Pointer
+TEXT ·readFieldEntry(SB), NOSPLIT, $0-8
+	MOVD $·readField(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func value(offset, size, libcOffset uintptr, libc bool) (value, registered uintptr)
+TEXT ·value(SB), NOSPLIT, $0-48
+	NO_CALLS
+	MOVD  offset+0(FP), R0
+	MOVD  size+8(FP), R1
+	MOVD  libcOffset+16(FP), R2
+	MOVBU libc+24(FP), R3
+	READ_FIELD
+	MOVD  R0, value+32(FP)
+	MOVD  R1, registered+40(FP)
+	RET
+
 // func register(area unsafe.Pointer, length uintptr, owner unsafe.Pointer) (errno uintptr)
 // Registers area for the running thread and remembers it in TPIDR_EL0, or,
 // where the kernel refuses, remembers it all the same: its ids say NoID. One
