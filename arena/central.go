@@ -116,6 +116,13 @@ func (h *Heap) takeBits(page uint32, into []unsafe.Pointer, revive bool) (n int,
 	size := uintptr(ClassSize(s.class))
 	start := h.addressOf(page)
 	bitmap := h.spans.bitmap(page, classes[s.class].perSpan)
+	if s.gone == 0 {
+		for word := 0; word < len(bitmap) && n < len(into); word++ {
+			n += takeWord(&bitmap[word], unsafe.Add(start, uintptr(word*64)*size), size, into[n:])
+		}
+		s.free -= uint32(n)
+		return n, nil
+	}
 	defer func() { s.free -= uint32(n) }()
 	for word := range bitmap {
 		for rest := bitmap[word]; rest != 0; rest &= rest - 1 {
@@ -124,7 +131,7 @@ func (h *Heap) takeBits(page uint32, into []unsafe.Pointer, revive bool) (n int,
 			}
 			bit := bits.TrailingZeros64(rest)
 			offset := uintptr(word*64+bit) * size
-			if s.gone > 0 && h.isGone(page, offset, size) {
+			if h.isGone(page, offset, size) {
 				if !revive {
 					continue
 				}
@@ -138,6 +145,26 @@ func (h *Heap) takeBits(page uint32, into []unsafe.Pointer, revive bool) (n int,
 		}
 	}
 	return n, nil
+}
+
+// takeWord moves the free objects of one word of a bitmap, the first of whose objects
+// would start at the given address, into the array, and returns how many. A whole word,
+// as those of a new span are, is one store.
+func takeWord(word *uint64, start unsafe.Pointer, size uintptr, into []unsafe.Pointer) (n int) {
+	rest := *word
+	if rest == ^uint64(0) && len(into) >= 64 {
+		for i := range into[:64] {
+			into[i] = unsafe.Add(start, uintptr(i)*size)
+		}
+		*word = 0
+		return 64
+	}
+	for ; rest != 0 && n < len(into); n++ {
+		into[n] = unsafe.Add(start, uintptr(bits.TrailingZeros64(rest))*size)
+		rest &= rest - 1
+	}
+	*word = rest
+	return n
 }
 
 // taken files a span anew that had so many free objects before, or unlists it if
@@ -170,45 +197,91 @@ func (h *Heap) giveObjects(class uint8, objects []unsafe.Pointer) (twice unsafe.
 func (h *Heap) giveObjectsOf(n *node, class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer) {
 	c := &n.central[class]
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, object := range objects {
-		if !h.giveTo(c, class, object) {
-			h.doubleFrees.Add(1)
-			twice = cmp.Or(twice, object)
-		}
+	twice, doubles := h.giveRuns(c, class, objects)
+	c.mu.Unlock()
+	if doubles > 0 {
+		h.doubleFrees.Add(doubles)
 	}
 	return twice
 }
 
-// giveTo frees one object, and its span with its last one. It reports whether
-// the object was in use.
-func (h *Heap) giveTo(c *central, class uint8, object unsafe.Pointer) bool {
+// giveRuns frees objects, a span with its last one. Objects of one span that follow each
+// other are a run: its span is looked up once, and filed anew once. It returns the first
+// object that was not in use, and how many were not.
+func (h *Heap) giveRuns(c *central, class uint8, objects []unsafe.Pointer) (twice unsafe.Pointer, doubles int64) {
+	var (
+		r             run
+		factor, bound = classTable.Factors[class], classTable.Bounds[class]
+		bytes         = uintptr(classes[class].pages) << pageShift
+	)
+	for _, object := range objects {
+		offset := uintptr(object) - r.start
+		if offset >= bytes || r.page == 0 {
+			h.settle(c, &r)
+			if r = h.runAt(class, object); r.page == 0 {
+				twice, doubles = cmp.Or(twice, object), doubles+1
+				continue
+			}
+			offset = uintptr(object) - r.start
+		}
+		// What offset * factor leaves below 2^64 tells whether an object starts there;
+		// see rseqcs.ClassTable.
+		index, fraction := bits.Mul64(uint64(offset), factor)
+		if fraction >= bound || r.bitmap[index/64]>>(index%64)&1 != 0 {
+			twice, doubles = cmp.Or(twice, object), doubles+1
+			continue
+		}
+		r.bitmap[index/64] |= 1 << (index % 64)
+		r.count++
+	}
+	h.settle(c, &r)
+	return twice, doubles
+}
+
+// run is the objects of one span that giveRuns frees: those whose bits it has set, and
+// span.free does not count yet.
+type run struct {
+	page   uint32 // the first of the span, or 0 for no span
+	count  uint32
+	start  uintptr // address of the page
+	bitmap []uint64
+}
+
+// runAt returns an empty run of the span in which an object of the class starts at the
+// address, or no span where none can: then that span is free, or its pages are another
+// one now. The caller has the central list's lock.
+func (h *Heap) runAt(class uint8, object unsafe.Pointer) (r run) {
 	if h.ClassAt(object) != class {
-		return false // the whole span is free, or these pages are another span now
+		return r
 	}
-	page := uint32(h.offsetOf(object) >> pageShift)
-	page -= h.pageMap.at(uintptr(page)).Index()
-	s := h.spans.at(page)
-	k := &classes[class]
-	index := uint32((uintptr(object) - uintptr(h.addressOf(page))) / uintptr(k.size))
-	word := &h.spans.bitmap(page, k.perSpan)[index/64]
-	if *word&(1<<(index%64)) != 0 {
-		return false
+	r.page = uint32(h.offsetOf(object) >> pageShift)
+	r.page -= h.pageMap.at(uintptr(r.page)).Index()
+	r.start = uintptr(h.addressOf(r.page))
+	r.bitmap = h.spans.bitmap(r.page, classes[class].perSpan)
+	return r
+}
+
+// settle counts the objects of a run, and files its span anew or frees it.
+func (h *Heap) settle(c *central, r *run) {
+	if r.count == 0 {
+		return
 	}
-	*word |= 1 << (index % 64)
-	c.given--
+	s := h.spans.at(r.page)
+	before := s.free
+	s.free += r.count
 	s.still = 0
-	s.free++
+	c.given -= int64(r.count)
 	switch {
-	case s.free == k.perSpan:
-		c.partial.remove(&h.spans, page, s.free-1)
-		h.freeSpan(c, page)
-	case s.free == 1:
-		c.partial.push(&h.spans, page)
+	case s.free == classes[s.class].perSpan:
+		if before > 0 {
+			c.partial.remove(&h.spans, r.page, before)
+		}
+		h.freeSpan(c, r.page)
+	case before == 0:
+		c.partial.push(&h.spans, r.page)
 	default:
-		c.partial.refile(&h.spans, page, s.free-1)
+		c.partial.refile(&h.spans, r.page, before)
 	}
-	return true
 }
 
 // freeSpan gives a span whose objects are all free, and which is in no list any

@@ -23,10 +23,22 @@ type cursor struct {
 
 const fullnessLists = 8
 
+// listScale is 2^listShift * fullnessLists / (objects in a span + 1), rounded up, by class:
+// the product with a number of free objects, shifted, is that of the exact division, as
+// long as both numbers multiplied are below 2^listShift.
+var listScale = func() (scale [classCount]uint32) {
+	for i := range classes {
+		scale[i] = (fullnessLists<<listShift + classes[i].perSpan) / (classes[i].perSpan + 1)
+	}
+	return scale
+}()
+
+const listShift = 22
+
 // listOf returns the list of a span with so many free objects: the fullest spans
 // are in the first.
 func (f *fullness) listOf(t *spanTable, page, free uint32) int {
-	return int(free * fullnessLists / (classes[t.at(page).class].perSpan + 1))
+	return int(free * listScale[t.at(page).class] >> listShift)
 }
 
 // push files a span.

@@ -33,7 +33,7 @@ func TestSweepGoesOnInItsList(t *testing.T) {
 			return true
 		}
 		at := c.partial.cursors[0].next
-		if !h.giveTo(c, class, firsts[at]) {
+		if twice, _ := h.giveRuns(c, class, []unsafe.Pointer{firsts[at]}); twice != nil {
 			t.Fatalf("the object on page %d is free already", at)
 		}
 		delete(firsts, at)
