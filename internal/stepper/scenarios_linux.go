@@ -2,14 +2,7 @@
 
 package main
 
-import (
-	"fmt"
-	"slices"
-	"strconv"
-	"unsafe"
-
-	"github.com/vcpualloc/vcpualloc/rseqcs"
-)
+import "github.com/vcpualloc/vcpualloc/rseqcs"
 
 // scenario is one way through a section. Each section has all ways that its
 // code can take; a section of the table without a scenario is an error.
@@ -18,6 +11,7 @@ type scenario struct {
 	name     string
 	idle     bool // the commit stores what was there
 	once     bool // an abort sends it the slow way, instead of to the start again
+	refused  bool // the function is left before START
 	start    func(*world)
 	victim   func(*world) string // runs the section once, on the traced thread
 	intruder func(*world) string // another thread's operation on the same arena
@@ -114,12 +108,28 @@ var scenarios = []scenario{
 		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"b", "c", "a"},
 	},
 	{
+		section: "alloc", name: "a multiple of 128", once: true, start: serving(8, "abc"), victim: allocCoarse, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"c", "b", "a"},
+	},
+	{
+		section: "alloc", name: "too large", refused: true, start: serving(8, "abc"), victim: allocLarge, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"},
+	},
+	{
 		section: "allocZeroed", name: "a block", once: true, start: serving(8, "abc"), victim: allocZeroed, intruder: pop,
 		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"c", "b", "a"},
 	},
 	{
 		section: "allocZeroed", name: "no block", once: true, start: serving(8, ""), victim: allocZeroed, intruder: push('y'),
 		alone: outcome{"none", "", ""}, before: outcome{"y", "pushed", ""}, after: outcome{"y", "pushed", ""},
+	},
+	{
+		section: "allocZeroed", name: "a multiple of 128", once: true, start: serving(8, "abc"), victim: allocZeroedCoarse, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"}, after: outcome{"c", "b", "a"},
+	},
+	{
+		section: "allocZeroed", name: "too large", refused: true, start: serving(8, "abc"), victim: allocZeroedLarge, intruder: pop,
+		alone: outcome{"c", "", "ab"}, before: outcome{"b", "c", "a"},
 	},
 	{
 		section: "free", name: "room", once: true, start: serving(8, "ab"), victim: free('x'), intruder: push('y'),
@@ -132,6 +142,26 @@ var scenarios = []scenario{
 	{
 		section: "free", name: "the newest again", once: true, start: serving(8, "abx"), victim: free('x'), intruder: pop,
 		alone: outcome{"duplicate", "", "abx"}, before: outcome{"pushed", "x", "abx"}, after: outcome{"pushed", "x", "abx"},
+	},
+	{
+		section: "free", name: "a multiple of 128", once: true, start: serving(8, "ab"), victim: freeOf('x', 0, coarse), intruder: push('y'),
+		alone: outcome{"pushed", "", "abx"}, before: outcome{"pushed", "pushed", "abyx"}, after: outcome{"pushed", "pushed", "abxy"},
+	},
+	{
+		section: "free", name: "too large", refused: true, start: serving(8, "ab"), victim: freeOf('x', 0, rseqcs.MaxSmall+1), intruder: pop,
+		alone: outcome{"pushed", "", "abx"}, before: outcome{"pushed", "b", "ax"},
+	},
+	{
+		section: "free", name: "another class", refused: true, start: serving(8, "ab"), victim: freeOf('x', 0, 2*objectSize), intruder: pop,
+		alone: outcome{"pushed", "", "abx"}, before: outcome{"pushed", "b", "ax"},
+	},
+	{
+		section: "free", name: "inside an object", refused: true, start: serving(8, "ab"), victim: freeOf('x', 1, objectSize), intruder: pop,
+		alone: outcome{"refused", "", "ab"}, before: outcome{"refused", "b", "a"},
+	},
+	{
+		section: "free", name: "behind the range", refused: true, start: serving(8, "ab"), victim: freeOf('a', 1<<rseqcs.PageShift, objectSize), intruder: pop,
+		alone: outcome{"refused", "", "ab"}, before: outcome{"refused", "b", "a"},
 	},
 	{
 		section: "get", name: "an object", once: true, start: caching(8, "abc"), victim: get, intruder: pop,
@@ -154,300 +184,15 @@ var scenarios = []scenario{
 		alone: outcome{"duplicate", "", "abx"}, before: outcome{"pushed", "x", "abx"}, after: outcome{"pushed", "x", "abx"},
 	},
 	{
+		section: "put", name: "inside an object", refused: true, start: caching(8, "ab"), victim: putAt('x', 1), intruder: pop,
+		alone: outcome{"refused", "", "ab"}, before: outcome{"refused", "b", "a"},
+	},
+	{
+		section: "put", name: "behind the range", refused: true, start: caching(8, "ab"), victim: putAt('a', 1<<rseqcs.PageShift), intruder: pop,
+		alone: outcome{"refused", "", "ab"}, before: outcome{"refused", "b", "a"},
+	},
+	{
 		section: "add", name: "a number", start: counting(100), victim: add(5), intruder: add(70),
 		alone: outcome{"added", "", "105"}, before: outcome{"added", "added", "175"}, after: outcome{"added", "added", "175"},
 	},
-}
-
-// world is what a scenario works on, made anew for each run.
-type world struct {
-	stack   *rseqcs.Stack
-	class   int // of stack: the one that the scenario uses
-	counter *rseqcs.Counter
-	blocks  rseqcs.Blocks // of stack
-	single  rseqcs.Single // of stack
-	freed   string        // what the slow way of a free or put has done
-}
-
-// shelf is a stack of whose classes each run uses a new one: a stack of its own
-// for each would take most of the time. The first class is never used, so that a
-// section that forgets the class is seen.
-type shelf struct {
-	stack *rseqcs.Stack
-	used  int // classes
-}
-
-// shelves has one by the capacity of the classes.
-var shelves = make(map[rseqcs.Capacity]*shelf)
-
-// takeClass gives the world a class that nobody has used.
-func (w *world) takeClass(capacity rseqcs.Capacity) error {
-	s := shelves[capacity]
-	if s == nil || s.used == rseqcs.MaxClasses {
-		if s != nil {
-			if err := s.stack.Close(); err != nil {
-				return err
-			}
-		}
-		capacities := make([]rseqcs.Capacity, rseqcs.MaxClasses)
-		for i := range capacities {
-			capacities[i] = capacity
-		}
-		stack, err := rseqcs.NewStack("stepper", capacities)
-		if err != nil {
-			return err
-		}
-		s = &shelf{stack: stack, used: 1}
-		shelves[capacity] = s
-	}
-	w.stack, w.class = s.stack, s.used
-	s.used++
-	return nil
-}
-
-// objects are what the stacks hold. Each has a letter as its name. They lie where the
-// range of a Blocks may begin.
-var objects = func() *['z' - 'a' + 1]uint64 {
-	memory := make([]byte, 2<<rseqcs.OriginShift)
-	return (*['z' - 'a' + 1]uint64)(unsafe.Pointer(&memory[-uintptr(unsafe.Pointer(&memory[0]))&(1<<rseqcs.OriginShift-1)]))
-}()
-
-func object(letter byte) unsafe.Pointer { return unsafe.Pointer(&objects[letter-'a']) }
-
-// letter returns the name of an object.
-func letter(object unsafe.Pointer) string {
-	if object == nil {
-		return "none"
-	}
-	index := (uintptr(object) - uintptr(unsafe.Pointer(objects))) / unsafe.Sizeof(objects[0])
-	if index >= uintptr(len(objects)) {
-		return fmt.Sprintf("(%p, which is no object)", object)
-	}
-	return string(rune('a' + index))
-}
-
-// holding starts with a stack of a capacity that holds the objects, oldest first.
-func holding(capacity int, letters string) func(*world) {
-	return func(w *world) {
-		if err := w.takeClass(rseqcs.Capacity{Initial: capacity, Max: capacity}); err != nil {
-			panic(err)
-		}
-		for i := range len(letters) {
-			push(letters[i])(w)
-		}
-	}
-}
-
-// shrunk starts with a stack that holds abcd and has been left room for two.
-func shrunk(w *world) {
-	if err := w.takeClass(rseqcs.Capacity{Initial: 2, Max: 4}); err != nil {
-		panic(err)
-	}
-	pushBatch("ab")(w)
-	grown := w.stack.Grow(w.class, 2)
-	pushBatch("cd")(w)
-	if less := w.stack.Shrink(w.stack.Here(), w.class, 2); !grown || less != 2 {
-		panic(fmt.Sprintf("grown: %v, shrunk by %d", grown, less))
-	}
-}
-
-// blockTable has one class, the one of the objects, and they are on one page.
-var (
-	blockTable  rseqcs.ClassTable
-	blockPages  [1]rseqcs.PageEntry
-	blockChecks [1]rseqcs.CheckWord
-)
-
-// serving is holding, for blocks. Its slow way is the stack's operations, so that
-// what comes out is the same, whichever way was taken.
-func serving(capacity int, letters string) func(*world) {
-	return func(w *world) {
-		holding(capacity, letters)(w)
-		const size = unsafe.Sizeof(objects[0])
-		class := uint8(w.class)
-		blockTable.Fine[size>>rseqcs.FineShift], blockPages[0] = class, rseqcs.EntryOf(class, 0)
-		blockTable.Sizes[class], blockTable.Factors[class], blockTable.Bounds[class] = uint32(size), 1<<61, 1
-		slow := func(_ *rseqcs.Blocks, n int) ([]byte, error) {
-			if object := w.stack.Pop(w.class); object != nil {
-				return unsafe.Slice((*byte)(object), n), nil
-			}
-			return nil, nil
-		}
-		blockChecks[0] = blockTable.CheckOf(class, 0, 0, 0)
-		w.blocks.Open(w.stack, &blockTable, rseqcs.Range{Origin: unsafe.Pointer(objects), Size: 1 << rseqcs.PageShift, Entries: &blockPages[0], Checks: &blockChecks[0]}, rseqcs.Slow{
-			Alloc: slow,
-			AllocZeroed: func(b *rseqcs.Blocks, n int) ([]byte, error) {
-				block, err := slow(b, n)
-				clear(block)
-				return block, err
-			},
-			Free: func(_ *rseqcs.Blocks, block []byte) {
-				w.freed = outcomeNames[w.stack.Push(w.class, unsafe.Pointer(unsafe.SliceData(block)))]
-			},
-		})
-		for i := range objects {
-			objects[i] = ^uint64(0)
-		}
-	}
-}
-
-// carrying is serving with slabs whose countdown carries over at the next byte.
-func carrying(capacity int, letters string) func(*world) {
-	return func(w *world) {
-		serving(capacity, letters)(w)
-		windCountdowns(w.stack, ^uint64(0))
-	}
-}
-
-// windCountdowns sets the countdown of every slab of a stack.
-//
-//go:linkname windCountdowns github.com/vcpualloc/vcpualloc/rseqcs.windCountdowns
-func windCountdowns(s *rseqcs.Stack, to uint64)
-
-// singles has a stack of one class by its capacity, since a Single uses the first class
-// of its stack.
-var singles = make(map[int]*rseqcs.Stack)
-
-// caching is holding, for the objects of a Single, with the slow way of serving.
-func caching(capacity int, letters string) func(*world) {
-	return func(w *world) {
-		serving(capacity, "")(w)
-		blocks, class := &w.blocks, uint8(w.class)
-		if singles[capacity] == nil {
-			stack, err := rseqcs.NewStack("stepper, single", []rseqcs.Capacity{{Initial: capacity, Max: capacity}})
-			if err != nil {
-				panic(err)
-			}
-			singles[capacity] = stack
-		}
-		w.stack, w.class = singles[capacity], 0
-		popBatch(len(objects))(w) // what a run that was given up has left
-		w.single.Open(blocks, w.stack, class, rseqcs.SlowSingle{
-			Get: func(*rseqcs.Single) (unsafe.Pointer, error) { return w.stack.Pop(w.class), nil },
-			Put: func(_ *rseqcs.Single, object unsafe.Pointer) {
-				w.freed = outcomeNames[w.stack.Push(w.class, object)]
-			},
-		})
-		for i := range len(letters) {
-			push(letters[i])(w)
-		}
-	}
-}
-
-// counting starts with a counter that has been used.
-func counting(sum int64) func(*world) {
-	return func(w *world) {
-		w.counter = new(rseqcs.Counter)
-		w.counter.Add(sum)
-	}
-}
-
-func pop(w *world) string { return letter(w.stack.Pop(w.class)) }
-
-var outcomeNames = map[rseqcs.Outcome]string{rseqcs.Pushed: "pushed", rseqcs.Full: "full", rseqcs.Duplicate: "duplicate"}
-
-func push(letter byte) func(*world) string {
-	return func(w *world) string { return outcomeNames[w.stack.Push(w.class, object(letter))] }
-}
-
-func popBatch(count int) func(*world) string {
-	return func(w *world) (letters string) {
-		batch := make([]unsafe.Pointer, count)
-		for _, object := range batch[:w.stack.PopBatch(w.class, batch)] {
-			letters += letter(object)
-		}
-		return letters
-	}
-}
-
-func pushBatch(letters string) func(*world) string {
-	return func(w *world) string {
-		var batch []unsafe.Pointer
-		for i := range len(letters) {
-			batch = append(batch, object(letters[i]))
-		}
-		return strconv.Itoa(w.stack.PushBatch(w.class, batch))
-	}
-}
-
-func alloc(w *world) string {
-	block, _ := w.blocks.Alloc(&w.blocks, int(unsafe.Sizeof(objects[0])))
-	return letter(unsafe.Pointer(unsafe.SliceData(block)))
-}
-
-func allocZeroed(w *world) string {
-	block, _ := w.blocks.AllocZeroed(&w.blocks, int(unsafe.Sizeof(objects[0])))
-	name := letter(unsafe.Pointer(unsafe.SliceData(block)))
-	for _, b := range block {
-		if b != 0 {
-			return name + " not zeroed"
-		}
-	}
-	return name
-}
-
-func free(letter byte) func(*world) string {
-	return func(w *world) string {
-		w.freed = outcomeNames[rseqcs.Pushed]
-		w.blocks.Free(&w.blocks, unsafe.Slice((*byte)(object(letter)), unsafe.Sizeof(objects[0])))
-		return w.freed
-	}
-}
-
-func get(w *world) string {
-	object, _ := w.single.Get(&w.single)
-	return letter(object)
-}
-
-func put(letter byte) func(*world) string {
-	return func(w *world) string {
-		w.freed = outcomeNames[rseqcs.Pushed]
-		w.single.Put(&w.single, object(letter))
-		return w.freed
-	}
-}
-
-func add(delta int64) func(*world) string {
-	return func(w *world) string {
-		w.counter.Add(delta)
-		return "added"
-	}
-}
-
-// look tells what has taken effect so far, without running a section.
-func (w *world) look() string {
-	if w.counter != nil {
-		return fmt.Sprintf("sum %d", w.counter.Value())
-	}
-	var lens []int
-	slabs, _ := w.stack.Slabs()
-	for slab := range slabs {
-		if n := w.stack.Len(slab, w.class); n > 0 {
-			lens = append(lens, n)
-		}
-	}
-	zeroed := 0
-	for _, object := range objects {
-		if object == 0 {
-			zeroed++
-		}
-	}
-	return fmt.Sprintf("lengths %d, %d bytes of headers and slots, %d objects zeroed", lens, w.stack.Footprint(), zeroed)
-}
-
-// end empties the arena and returns what was left in it, oldest first.
-func (w *world) end() (left string) {
-	if w.counter != nil {
-		return strconv.FormatInt(w.counter.Value(), 10)
-	}
-	newestFirst := []byte(popBatch(len(objects))(w))
-	slices.Reverse(newestFirst)
-	left = string(newestFirst)
-	slabs, _ := w.stack.Slabs()
-	for slab := range slabs {
-		if n := w.stack.Len(slab, w.class); n > 0 {
-			left += fmt.Sprintf(" and %d in slab %d", n, slab)
-		}
-	}
-	return left
 }

@@ -103,6 +103,15 @@ func (w *walker) timeAlone(number int, s *section) (shortest time.Duration, err 
 // has another thread take its CPU. It returns how long the victim has spun; it is
 // stopped then.
 func (a *attempt) spin(least time.Duration) (spun time.Duration, err error) {
+	if !a.place.inside {
+		// A stop does no harm outside of the section, and the jump must not be there
+		// before: it is longer than a return, so it covers the begin of what follows,
+		// which may be on the way. An abort may have sent the victim elsewhere.
+		if ok, err := a.reach(a.section, a.place); err != nil || !ok {
+			a.returned = true
+			return 0, errors.Join(err, a.removeAll())
+		}
+	}
 	begin, err := a.cpuTime()
 	if err != nil {
 		return 0, err
@@ -222,7 +231,7 @@ func (a *attempt) atAbort() error {
 
 // giveUp ends a run that has shown nothing, and prepares another one.
 func (a *attempt) giveUp() error {
-	for a.returned = false; !a.returned; {
+	for !a.returned {
 		if err := a.runOn(); err != nil {
 			return err
 		}

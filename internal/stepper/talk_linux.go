@@ -55,6 +55,9 @@ type section struct {
 // inside reports whether the kernel aborts a thread that it interrupts there.
 func (s *section) inside(address uint64) bool { return address >= s.Start && address < s.End }
 
+// holds reports whether an address lies in the function, in front of its abort label.
+func (s *section) holds(address uint64) bool { return address >= s.Entry && address < s.Abort }
+
 // line is the tracer's end of the pipes.
 type line struct {
 	out *json.Encoder

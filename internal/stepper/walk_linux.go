@@ -30,7 +30,8 @@ const maxSteps = 10_000
 // walk single-steps a scenario, uninterrupted as far as the kernel's promise
 // goes: it forgets the descriptor. At each instruction it asks the runtime whether a
 // debugger may call a function from there, which must be refused. It returns every instruction on the way, from
-// the function's first to the one behind the section.
+// the function's first to the one behind the section, or to the last one if the
+// function is left before.
 func (w *walker) walk(number int, s *section) (places []place, fault string, err error) {
 	if _, err := w.line.ask(askPrepare, number); err != nil {
 		return nil, "", err
@@ -47,6 +48,9 @@ func (w *walker) walk(number int, s *section) (places []place, fault string, err
 	}
 	passes := make(map[uint64]int)
 	for begun := false; ; {
+		if scenarios[number].refused && !s.holds(address) {
+			break
+		}
 		passes[address]++
 		p := place{address: address, pass: passes[address], inside: s.inside(address)}
 		p.behind = begun && !p.inside
@@ -54,6 +58,9 @@ func (w *walker) walk(number int, s *section) (places []place, fault string, err
 		places = append(places, p)
 		if p.behind || len(places) == maxSteps {
 			break
+		}
+		if p.inside && scenarios[number].refused {
+			fault = "the section begins, and the function was to be left before"
 		}
 		if p.inside {
 			if address == s.Start {
