@@ -109,3 +109,35 @@ func TestSlackIsAsNarrowAsItCanBe(t *testing.T) {
 		t.Errorf("the classes need %d bits, not %d", need, rseqcs.SlackBits)
 	}
 }
+
+// FuzzGuess asks for one address of a page with a guess of the class and of the owner, as
+// numbers: it is accepted if both are right and an object starts there. The guesses of
+// another class, which TestNoGuessAcceptsAnotherClass takes one by one without owners,
+// have owners here.
+func FuzzGuess(f *testing.F) {
+	f.Add(uint8(8), uint8(8), uint32(0), uint32(3), uint64(128), uint32(0), uint32(0))
+	f.Add(uint8(3), uint8(8), uint32(0), uint32(7), uint64(8184), uint32(0), uint32(0))
+	f.Add(uint8(40), uint8(41), uint32(1), uint32(1), uint64(0), uint32(5), uint32(8191))
+	f.Add(uint8(0), uint8(1), uint32(0), uint32(0), uint64(0), uint32(0), uint32(0))
+	f.Fuzz(func(t *testing.T, class, guess uint8, index, page uint32, offset uint64, owner, expected uint32) {
+		const slack = rseqcs.SlackBits
+		const ownerShift, owners = slack + 1, 1 << (headerShift - slack - 1)
+		class, guess, page, offset = class%classCount, 1+guess%(classCount-1), page%(1<<24), offset%(1<<pageShift)
+		owner, expected = owner%owners, expected%owners
+		word, starts := uint64(0), false
+		if class != 0 {
+			c := &classes[class]
+			index %= c.pages
+			word = uint64(classTable.CheckOf(class, index, page, owner))
+			inSpan := uint64(index)<<pageShift + offset
+			starts = inSpan%uint64(c.size) == 0 && inSpan/uint64(c.size) < uint64(c.perSpan)
+		}
+		low := uint64(page%pagesOf64K)<<pageShift + offset
+		expectedWord := uint64(guess)*headerBytes<<headerShift + uint64(expected)<<ownerShift
+		accepted := (low*classTable.Factors[guess]+word)>>slack == expectedWord>>slack
+		if want := starts && class == guess && owner == expected; accepted != want {
+			t.Errorf("class %d, page %d of its span, %d of the range, offset %d, owner %d: with the guess %d of owner %d accepted %t, want %t",
+				class, index, page, offset, owner, guess, expected, accepted, want)
+		}
+	})
+}

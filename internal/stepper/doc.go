@@ -13,10 +13,11 @@
 //
 // Each section has scenarios (scenarios_linux.go): operations that take all the
 // ways through its code. A scenario is first walked through step by step. This
-// gives the instructions, from the function's first to the one behind COMMIT,
-// and in loops each pass. At each of them the runtime is asked, in the way of a
-// debugger, whether a function may be called from there, and must refuse. Then, for each of them, the victim runs up to it and is
-// interrupted there in three ways, or in one of them:
+// gives the instructions, from the function's first to the one behind COMMIT, or
+// to its last one where it refuses a call before START, and in loops each pass. At
+// each of them the runtime is asked, in the way of a debugger, whether a function
+// may be called from there, and must refuse. Then, for each of them, the victim
+// runs up to it and is interrupted there in three ways, or in one of them:
 //
 //	signal      a signal is delivered there; and once more when a section that
 //	            starts again comes there
@@ -50,7 +51,7 @@
 // go on in it needs help: while the kernel's field for the descriptor is empty it
 // sees no section and aborts none. The walk uses this, and so does the way to the
 // later passes of a loop; before the interruption the descriptor is put back. To
-// a first pass the victim comes without a stop.
+// a first pass in the section the victim comes without a stop.
 //
 // # What it does not show
 //
