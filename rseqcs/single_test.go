@@ -2,6 +2,7 @@ package rseqcs
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -37,7 +38,7 @@ func newSingleModel(t *testing.T, m *blocksModel, class int) *singleModel {
 			note(single, "Get")
 			return unsafe.Pointer(&slowBlock[0]), errSlow
 		},
-		Put: func(single *Single, object unsafe.Pointer) { note(single, fmt.Sprintf("Put(%p)", object)) },
+		Put: func(single *Single, object unsafe.Pointer) { note(single, fmt.Sprintf("Put(%#x)", uintptr(object))) },
 	})
 	stack.Push(singleClass, m.memory.Base) // sets the class up
 	stack.Pop(singleClass)
@@ -48,7 +49,7 @@ func newSingleModel(t *testing.T, m *blocksModel, class int) *singleModel {
 func (s *singleModel) someObject() unsafe.Pointer {
 	objects := s.objects[s.class]
 	p := objects[s.random.IntN(len(objects))]
-	switch s.random.IntN(12) {
+	switch s.random.IntN(16) {
 	case 0:
 		return unsafe.Add(p, 1+s.random.IntN(testSizes[s.class-1]-1)) // inside
 	case 1:
@@ -57,13 +58,17 @@ func (s *singleModel) someObject() unsafe.Pointer {
 		others := s.objects[1+s.random.IntN(len(testSizes))]
 		return others[s.random.IntN(len(others))]
 	case 3:
-		return unsafe.Add(s.memory.Base, s.random.IntN(2*rangePages)<<PageShift-rangePages/2<<PageShift)
+		return unsafe.Add(s.memory.Base, s.random.IntN(rangePages)<<PageShift)
 	case 4:
 		if len(s.held) > 0 {
 			return s.held[len(s.held)-1] // the newest once more
 		}
 	case 5:
 		return nil
+	case 6: // far from the range: what is near may be the Go heap's, which is checked for such
+		return unsafe.Add(nil, 1<<20+s.random.IntN(1<<20))
+	case 7:
+		return unsafe.Add(s.memory.Base, 1<<(bits.UintSize-20))
 	}
 	return p
 }
@@ -90,7 +95,7 @@ func (s *singleModel) round(refuses bool, steady func() bool) bool {
 		return true
 	}
 	p := s.someObject()
-	wantSlow, newest := fmt.Sprintf("Put(%p)", p), len(s.held)-1
+	wantSlow, newest := fmt.Sprintf("Put(%#x)", uintptr(p)), len(s.held)-1
 	if !refuses && slices.Contains(s.objects[s.class], p) && len(s.held) < s.room && (newest < 0 || s.held[newest] != p) {
 		s.held, wantSlow = append(s.held, p), ""
 	}
