@@ -95,7 +95,7 @@ type Cache[T any] struct {
 // gets none.
 func NewCache[T any](a *Allocator, o CacheOptions[T]) (*Cache[T], error) {
 	t := reflect.TypeFor[T]()
-	if err := checkPointers(t); err != nil {
+	if err := checkPointers((*T)(nil)); err != nil {
 		return nil, err
 	}
 	state := &cacheState{a: a, name: o.Name}
@@ -268,9 +268,8 @@ type CacheStats struct {
 // what other goroutines get and put meanwhile. After Close of the allocator no object
 // exists.
 func (c *Cache[T]) Stats() CacheStats {
-	var object T
 	state := c.state
-	s := CacheStats{Name: state.name, ObjectSize: int(unsafe.Sizeof(object)), BlockSize: c.size, Built: state.built.Load()}
+	s := CacheStats{Name: state.name, ObjectSize: int(unsafe.Sizeof(*new(T))), BlockSize: c.size, Built: state.built.Load()}
 	slabs, _ := state.magazines.Slabs()
 	for slab := range slabs {
 		s.CachedVCPU += int64(state.magazines.Len(slab, theClass))

@@ -14,6 +14,9 @@ func TestHotPathLeavesTheGoHeapAlone(t *testing.T) {
 			a.Free(b)
 		}
 	}
+	r, large := NewRegion(a, RegionOptions{}), NewRegion(a, RegionOptions{Chunk: 4 << 20})
+	defer r.Release()
+	defer large.Release()
 	batch := make([][]byte, 100)
 	for name, run := range map[string]func(){
 		"AllocUninit(64)":  pair(a.AllocUninit, 64),
@@ -31,6 +34,33 @@ func TestHotPathLeavesTheGoHeapAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			FreeOf(a, p)
+		},
+		"NewOf of a large type": func() {
+			p, err := NewOf[[400_000]byte](a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			FreeOf(a, p)
+		},
+		"MakeSlice of a large type": func() {
+			s, err := MakeSlice[[400_000]byte](a, 1, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			FreeSlice(a, s)
+		},
+		"RegionNew": func() {
+			if _, err := RegionNew[plain](r); err != nil {
+				t.Fatal(err)
+			}
+			r.Reset()
+		},
+		"RegionNew and RegionSlice of a large type": func() {
+			_, err := RegionNew[[400_000]byte](large)
+			if _, err2 := RegionSlice[[400_000]byte](large, 1); err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			large.Reset()
 		},
 		"MakeSlice": func() {
 			s, err := MakeSlice[plain](a, 10, 10)

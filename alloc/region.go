@@ -2,7 +2,6 @@ package alloc
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"sync"
 	"unsafe"
@@ -368,33 +367,37 @@ func (r *Region) String(s string) (string, error) {
 // RegionNew returns a zero T in the region. T must not contain Go pointers: else
 // the error wraps ErrPointers and names the field. The other errors are those
 // of Bytes.
+//
+//go:nosplit
 func RegionNew[T any](r *Region) (*T, error) {
-	if t := reflect.TypeFor[T](); !isKnown(t) {
-		if err := checkPointers(t); err != nil {
+	if !isKnown((*T)(nil)) {
+		if err := checkPointers((*T)(nil)); err != nil {
 			return nil, err
 		}
 	}
-	var t T
-	b, err := r.Bytes(int(unsafe.Sizeof(t)))
-	if err != nil {
-		return nil, err
+	// Bytes of a size that the compiler knows.
+	size := (int(unsafe.Sizeof(*new(T))) + regionAlign - 1) &^ (regionAlign - 1)
+	room := r.room - size
+	if size == 0 || room < r.dirty {
+		b, err := r.slow(int(unsafe.Sizeof(*new(T))), true)
+		return (*T)(unsafe.Pointer(unsafe.SliceData(b))), err
 	}
-	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), nil
+	r.room = room
+	return (*T)(unsafe.Add(r.end, -room-size)), nil
 }
 
 // RegionSlice returns n zero elements in the region; the capacity may be more.
 // n < 0 panics as make does. T must not contain Go pointers, as for RegionNew.
 func RegionSlice[T any](r *Region, n int) ([]T, error) {
-	if t := reflect.TypeFor[T](); !isKnown(t) {
-		if err := checkPointers(t); err != nil {
+	if !isKnown((*T)(nil)) {
+		if err := checkPointers((*T)(nil)); err != nil {
 			return nil, err
 		}
 	}
 	if n < 0 {
 		return make([]T, n), nil // panics
 	}
-	var t T
-	size := int(unsafe.Sizeof(t))
+	size := int(unsafe.Sizeof(*new(T)))
 	switch {
 	case r.a.closed:
 		return nil, r.a.errClosed()
@@ -440,8 +443,7 @@ func RegionAppend[T any](r *Region, s []T, elements ...T) ([]T, error) {
 // growInPlace raises the capacity of s to at least need if it ends where the
 // next byte of the region is.
 func growInPlace[T any](r *Region, s []T, need int) ([]T, bool) {
-	var t T
-	size := int(unsafe.Sizeof(t))
+	size := int(unsafe.Sizeof(*new(T)))
 	first := unsafe.Pointer(unsafe.SliceData(s))
 	if cap(s) == 0 || size == 0 || need > arena.MaxReserve/size || r.used == 0 {
 		return s, false

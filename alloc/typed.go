@@ -11,24 +11,30 @@ import (
 // NewOf returns a zero T outside the Go heap. T must not contain Go pointers:
 // else the error wraps ErrPointers and names the field. The other errors are
 // those of Alloc. Free it with FreeOf.
+//
+//go:nosplit
 func NewOf[T any](a *Allocator) (*T, error) {
-	t := reflect.TypeFor[T]()
-	if !isKnown(t) {
-		if err := checkPointers(t); err != nil {
+	if !isKnown((*T)(nil)) {
+		if err := checkPointers((*T)(nil)); err != nil {
 			return nil, err
 		}
 	}
-	var object T
-	b, err := a.Alloc(int(unsafe.Sizeof(object)))
+	b, err := a.Alloc(int(unsafe.Sizeof(*new(T))))
 	return (*T)(unsafe.Pointer(unsafe.SliceData(b))), err
 }
 
 // FreeOf frees what NewOf returned; nil is ignored. Misuse panics as in Free.
 func FreeOf[T any](a *Allocator, p *T) {
-	if p == nil || unsafe.Sizeof(*p) == 0 {
-		return
+	// blockOf and Free themselves would be too long for this to be inlined.
+	if unsafe.Sizeof(*p) > 0 {
+		a.heap.Blocks.Free(&a.heap.Blocks, *(*[]byte)(unsafe.Pointer(&object{unsafe.Pointer(p), unsafe.Sizeof(*p), unsafe.Sizeof(*p)})))
 	}
-	a.Free(unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)))
+}
+
+// object is a slice of bytes as the compiler lays it out.
+type object struct {
+	data        unsafe.Pointer
+	length, cap uintptr
 }
 
 // MakeSlice returns a slice of len zero elements outside the Go heap, as make
@@ -36,13 +42,12 @@ func FreeOf[T any](a *Allocator, p *T) {
 // for: append never moves within it. T must not contain Go pointers. Free it
 // with FreeSlice.
 func MakeSlice[T any](a *Allocator, len, cap int) ([]T, error) {
-	if t := reflect.TypeFor[T](); !isKnown(t) {
-		if err := checkPointers(t); err != nil {
+	if !isKnown((*T)(nil)) {
+		if err := checkPointers((*T)(nil)); err != nil {
 			return nil, err
 		}
 	}
-	var t T
-	size := int(unsafe.Sizeof(t))
+	size := int(unsafe.Sizeof(*new(T)))
 	if len < 0 || cap < len {
 		return make([]T, len, cap), nil // panics
 	}
@@ -71,8 +76,7 @@ func usable(b []byte) int { return cap(b) }
 // starts. It ignores what Free ignores, and slices of elements without a size. Misuse
 // panics as in Free.
 func FreeSlice[T any](a *Allocator, s []T) {
-	var t T
-	size := int(unsafe.Sizeof(t))
+	size := int(unsafe.Sizeof(*new(T)))
 	if size == 0 {
 		return
 	}
@@ -82,7 +86,10 @@ func FreeSlice[T any](a *Allocator, s []T) {
 // checked remembers the answer for every type that was asked for.
 var checked sync.Map // of reflect.Type to error, nil for none
 
-func checkPointers(t reflect.Type) error {
+// checkPointers returns an error if the type that pointer points to contains a Go
+// pointer. The value of pointer does not matter, here and in what follows.
+func checkPointers(pointer any) error {
+	t := reflect.TypeOf(pointer).Elem()
 	if answer, ok := checked.Load(t); ok {
 		err, _ := answer.(error)
 		return err
@@ -93,24 +100,31 @@ func checkPointers(t reflect.Type) error {
 	}
 	checked.Store(t, err)
 	if err == nil {
-		known[knownIndex(t)].Store(descriptor(t))
+		descriptor := descriptorOf(pointer)
+		known[knownIndex(descriptor)].Store(descriptor)
 	}
 	return err
 }
 
-// known holds types without pointers, each at the index that its address gives:
-// the answer that the typed calls get nearly always, for one load.
+// known holds the descriptors of types *T, for a T without pointers, each at the index
+// that its address gives: the answer that the typed calls get nearly always. It is asked
+// for *T since a generic function has that descriptor at hand, for one load; a
+// reflect.Type of T takes it four.
 var known [256]atomic.Uintptr
 
-func isKnown(t reflect.Type) bool { return known[knownIndex(t)].Load() == descriptor(t) }
+func isKnown(pointer any) bool {
+	descriptor := descriptorOf(pointer)
+	return known[knownIndex(descriptor)].Load() == descriptor
+}
 
 // Descriptors of types are 32 bytes apart at least.
-func knownIndex(t reflect.Type) uint8 { return uint8(descriptor(t) >> 5) }
+func knownIndex(descriptor uintptr) uint8 { return uint8(descriptor >> 5) }
 
-// descriptor returns the address of what the interface points to: comparing two
+// descriptorOf returns the address that stands for the type of pointer: comparing two
 // of these takes no call. Types that a program names are never freed.
-func descriptor(t reflect.Type) uintptr {
-	return (*struct{ table, data uintptr })(unsafe.Pointer(&t)).data
+func descriptorOf(pointer any) uintptr {
+	// Were the field a uintptr, the compiler would store and load it once more.
+	return uintptr((*struct{ descriptor, data unsafe.Pointer })(unsafe.Pointer(&pointer)).descriptor)
 }
 
 // findPointer returns the path to the first Go pointer in a type and its kind,

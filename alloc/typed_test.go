@@ -86,6 +86,10 @@ func TestZeroSize(t *testing.T) {
 		t.Errorf("%p, %v", p, err)
 	}
 	FreeOf(a, p)
+	b := must(t)(a.Alloc(8))
+	FreeOf(a, (*struct{})(unsafe.Pointer(unsafe.SliceData(b)))) // it is no block, wherever it lies
+	checkQuiet(t, a, GoodSize(8))
+	a.Free(b)
 	s, err := MakeSlice[[0]int](a, 3, 5)
 	if err != nil || len(s) != 3 || cap(s) < 5 {
 		t.Errorf("length %d, capacity %d, %v", len(s), cap(s), err)
@@ -128,6 +132,27 @@ func TestMakeSlice(t *testing.T) {
 		FreeSlice(a, s[:0:0])
 		checkQuiet(t, a, 0)
 	}
+}
+
+// TestKnownTypesAreTold: types whose descriptors share a place in the table of known ones
+// are told apart, and those with pointers are never in it.
+func TestKnownTypesAreTold(t *testing.T) {
+	for range 2 {
+		for _, test := range []struct {
+			pointer any
+			refused bool
+		}{{(*plain)(nil), false}, {(*list)(nil), true}, {(*int)(nil), false}, {(**int)(nil), true}} {
+			if err := checkPointers(test.pointer); errors.Is(err, ErrPointers) != test.refused || isKnown(test.pointer) == test.refused {
+				t.Errorf("%T: known %t, %v", test.pointer, isKnown(test.pointer), err)
+			}
+		}
+	}
+	mine := descriptorOf((*plain)(nil))
+	known[knownIndex(mine)].Store(mine + 1<<20) // of another type, at the same index
+	if knownIndex(mine) != knownIndex(mine+1<<20) || isKnown((*plain)(nil)) {
+		t.Error("known by the index alone")
+	}
+	known[knownIndex(mine)].Store(mine)
 }
 
 // TestMakeSlicePanics as make does.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ var (
 // disassemble returns the code of the fast paths and of a program that uses them.
 func disassemble(t *testing.T, architecture string) map[string][]objdump.Instruction {
 	t.Helper()
-	return objdump.Functions(t, "./pair", architecture, `^main\.pair$|/rseqcs\.[a-zA-Z]+(\.abi0)?$`)
+	return objdump.Functions(t, "./pair", architecture, `^main\.(pair|typed)$|/alloc\.(NewOf|RegionNew)\[|/alloc\.\(\*Region\)\.Bytes|/rseqcs\.[a-zA-Z]+(\.abi0)?$`)
 }
 
 // straight returns the number of instructions on the straight path.
@@ -148,5 +149,34 @@ func TestFastPathIsInlined(t *testing.T) {
 	}
 	if indirect != 4 {
 		t.Errorf("%d indirect calls, want 4", indirect)
+	}
+}
+
+// TestTypedCallsMakeOneCall demands that FreeOf calls the section itself, and that what a
+// typed call and one of a region call beyond that stands here: none checks the stack.
+func TestTypedCallsMakeOneCall(t *testing.T) {
+	want := map[string][]string{
+		"main.typed":                       {"alloc.NewOf[go.shape.uint64]", "", "alloc.RegionNew[go.shape.uint64]", "alloc.(*Region).Bytes"},
+		"alloc.NewOf[go.shape.uint64]":     {"alloc.checkPointers", ""},
+		"alloc.RegionNew[go.shape.uint64]": {"alloc.(*Region).slow", "alloc.checkPointers"},
+		"alloc.(*Region).Bytes":            {"alloc.(*Region).slow"},
+		"alloc.(*Region).BytesUninit":      {"alloc.(*Region).slow"},
+	}
+	functions := disassemble(t, "amd64")
+	for name, want := range want {
+		var got []string
+		for _, in := range functions[name] {
+			called, ok := strings.CutPrefix(in.Text, "CALL ")
+			called, named := strings.CutSuffix(called[strings.LastIndexByte(called, '/')+1:], "(SB)")
+			if !named {
+				called = "" // the func value of a section
+			}
+			if ok && (name != "main.typed" || !strings.HasPrefix(called, "runtime.") && !strings.HasPrefix(called, "main.")) && !slices.Contains(got, called) {
+				got = append(got, called)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s calls %q, want %q", name, got, want)
+		}
 	}
 }

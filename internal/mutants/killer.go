@@ -87,6 +87,7 @@ var killers = map[string]killer{
 	"children":   {folder: "alloc", run: "ChildrenAtOnce"},
 	"batch":      {folder: "alloc", run: "Batch|FreeTwice|Closed"},
 	"realloc":    {folder: "alloc", run: "Realloc"},
+	"typed":      {folder: "alloc", run: "NewOf|ZeroSize|Pointers|KnownTypes|RegionNew|RegionTyped|HotPath|Closed"},
 	"ops":        {folder: "alloc", run: "TestOps|BlocksHaveOneOwner"},
 	"dirty":      {folder: "alloc", run: "Realloc|TestOps|Zeroes"},
 	"alloc":      {folder: "alloc", skip: "UnderSignals|ExecUnderLoad|BalanceHolds"},

@@ -18,4 +18,24 @@ func pair(a *alloc.Allocator) {
 	a.Free(b)
 }
 
-func main() { pair(alloc.Default()) }
+// typed is the same with typed calls.
+//
+//go:noinline
+func typed(a *alloc.Allocator, r *alloc.Region) {
+	p, err := alloc.NewOf[uint64](a)
+	if err != nil {
+		panic(err)
+	}
+	alloc.FreeOf(a, p)
+	if _, err = alloc.RegionNew[uint64](r); err != nil {
+		panic(err)
+	}
+	if _, err = r.Bytes(8); err != nil {
+		panic(err)
+	}
+}
+
+func main() {
+	pair(alloc.Default())
+	typed(alloc.Default(), alloc.NewRegion(alloc.Default(), alloc.RegionOptions{}))
+}
