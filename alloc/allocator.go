@@ -136,6 +136,7 @@ type Allocator struct {
 	waiting waitList
 	caches  cacheList
 	regions regionList
+	grown   grownBlocks
 	closed  bool
 	left    bool // Close has not given all memory back
 	forever bool // Default's

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
@@ -51,6 +52,70 @@ func reallocWithoutRoom(t *testing.T) (failed string) {
 	a.FreeBatch(append(blocks[1:], b, grown))
 	checkQuiet(t, a, 0)
 	return ""
+}
+
+// TestReallocGrowthRoom: the first move of a block that grows is to one of its class, later
+// ones are to one with room, up to 16 KiB, in which it grows on; under a limit, and for
+// what shrinks, there is none.
+func TestReallocGrowthRoom(t *testing.T) {
+	for _, row := range []struct {
+		limit     int64
+		lengths   []int // of one block, one after the other
+		wantClass []int // the capacity is GoodSize of that
+	}{
+		{0, []int{16, 32, 64, 100, 256, 257, 1028}, []int{16, 32, 256, 256, 256, 1028, 1028}},
+		{0, []int{16, 4096, 4097, 16 << 10, 16<<10 + 1}, []int{16, 4096, 16 << 10, 16 << 10, 24 << 10}},
+		{0, []int{16, 32, 64, 20}, []int{16, 32, 256, 20}},         // shrunk as ever
+		{0, []int{16, 32, 64, 20, 30}, []int{16, 32, 256, 20, 30}}, // and it has not grown to there
+		{1 << 30, []int{16, 32, 64, 256}, []int{16, 32, 64, 256}},
+	} {
+		for _, zeroed := range []bool{true, false} {
+			a := open(t, Options{Limit: row.limit})
+			b := must(t)(a.Alloc(row.lengths[0]))
+			fill(b, 7)
+			for i, n := range row.lengths {
+				kept, before, fits := min(len(b), n), addressOf(b), n > len(b) && n <= cap(b)
+				fill(b[len(b):cap(b)], 0xee)
+				if zeroed {
+					b = must(t)(a.Realloc(b, n))
+				} else {
+					b = must(t)(a.ReallocUninit(b, n))
+					clear(b[kept:])
+				}
+				if cap(b) != GoodSize(row.wantClass[i]) || len(b) != n || cap(b) != a.UsableSize(b) || fits && addressOf(b) != before {
+					t.Errorf("%v, limit %d: %d bytes: length %d, capacity %d, want %d; the same place: %t", row.lengths, row.limit, n, len(b), cap(b), GoodSize(row.wantClass[i]), addressOf(b) == before)
+				}
+				if firstOther(b[:kept], 7) >= 0 || firstOther(b[kept:], 0) >= 0 {
+					t.Errorf("%v: %d bytes: other contents", row.lengths, n)
+				}
+				fill(b, 7)
+			}
+			a.Free(b)
+			checkQuiet(t, a, 0)
+		}
+	}
+}
+
+// TestReallocRemembersTheYoungest: of two grown blocks with the same place in the table
+// the younger one has grown, and each once.
+func TestReallocRemembersTheYoungest(t *testing.T) {
+	var g grownBlocks
+	first := make([]byte, 1<<10)
+	var older, younger unsafe.Pointer
+	for i := range first {
+		p, q := unsafe.Pointer(&first[0]), unsafe.Pointer(&first[i])
+		if i > 0 && g.at(p) == g.at(q) {
+			older, younger = p, q
+		}
+	}
+	g.add(older)
+	if !g.has(older) || g.has(younger) {
+		t.Error("told apart by the place alone")
+	}
+	g.add(younger)
+	if g.take(older) || !g.take(younger) || g.take(younger) || g.has(younger) {
+		t.Error("the younger one is not in the table, or stays there")
+	}
 }
 
 // TestReallocClears: what comes behind the old length is zero, whatever lay there: in
