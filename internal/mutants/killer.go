@@ -49,7 +49,7 @@ var killers = map[string]killer{
 	"code-cpu": {folder: "rseqcs", run: "Descriptor|Variant", mode: "cpu_id"},
 
 	// The operations against models, and what needs no interruption.
-	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Single|Batches|Refuses|Unregistered|DrainTakes"},
+	"model":     {folder: "rseqcs", run: "LIFO|Blocks|Single|Countdown|Batches|Refuses|Unregistered|DrainTakes"},
 	"small":     {folder: "rseqcs", run: "Counter(With|Counts)|Apart|Footprint|Fresh|Fence|Unregistered|DrainTakes|Refuses|SetUpBy|NoSlowPath|GoForms|ArrayMoves|CapacityEnds"},
 	"gather":    {folder: "rseqcs", run: "Gather"},
 	"check":     {folder: "rseqcs", run: "CheckWord|Gather"},

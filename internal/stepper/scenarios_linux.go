@@ -64,7 +64,7 @@ var scenarios = []scenario{
 		alone: outcome{"b", "", "a"}, before: outcome{"a", "b", ""}, after: outcome{"b", "a", ""},
 	},
 	{
-		section: "popBatch", name: "nothing", start: holding(8, ""), victim: popBatch(2), intruder: push('y'),
+		section: "popBatch", name: "nothing", idle: true, start: holding(8, ""), victim: popBatch(2), intruder: push('y'),
 		alone: outcome{"", "", ""}, before: outcome{"y", "pushed", ""}, after: outcome{"", "pushed", "y"},
 	},
 	{
