@@ -172,3 +172,52 @@ func TestSingleOfRefusingBlocks(t *testing.T) {
 		return true
 	})
 }
+
+// TestSingleEndsWithRange puts objects of the first page, of the one that lies behind the
+// range and would be accepted there, and of the first one after RefusePut.
+func TestSingleEndsWithRange(t *testing.T) {
+	prepare()
+	const class, size = 1, 64
+	table := newClassTable([]int{size})
+	pages := []PageEntry{EntryOf(class, 0), EntryOf(class, 0)}
+	origin := alignedPages(0, len(pages))
+	r := rangeOf(table, origin, pages)
+	r.Size = 1 << PageShift
+	for name, put := range map[string]putFunc{"section": run.put, "in parts": putInParts} {
+		t.Run(name, func(t *testing.T) {
+			stack, err := NewStack("edges", []Capacity{{8, 8}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stack.Close()
+			var b Blocks
+			b.Open(stack, table, r, Slow{})
+			served := func(refuse bool, p unsafe.Pointer) bool {
+				// Where it may be served, an abort and another vCPU lead to SlowSingle, too.
+				for range 100 {
+					var s Single
+					slow := false
+					s.Open(&b, stack, class, SlowSingle{Put: func(*Single, unsafe.Pointer) { slow = true }})
+					if refuse {
+						s.RefusePut()
+					}
+					stack.Push(singleClass, unsafe.Add(origin, size)) // sets the class up
+					if put(&s, p); !slow {
+						return true
+					}
+					stack.Drain(func(int, []unsafe.Pointer) {})
+				}
+				return false
+			}
+			if !served(false, origin) {
+				t.Error("the first object was never taken back")
+			}
+			if served(false, unsafe.Add(origin, 1<<PageShift)) {
+				t.Error("an object behind the range was taken back")
+			}
+			if served(true, origin) {
+				t.Error("RefusePut: the first object was taken back")
+			}
+		})
+	}
+}
