@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -14,14 +15,53 @@ import (
 //	sum over the classes of capacity * size <= most + initial capacities
 //	                                           + what is granted at the same time
 type capacity struct {
-	most  int64 // bytes for each vCPU
-	slabs []atomic.Pointer[demand]
+	most    int64 // bytes for each vCPU
+	initial [classCount]uint32
+	slabs   []atomic.Pointer[demand]
 }
 
-// demand is which classes of a slab have missed since the hand passed them last.
+// demand is what is known of the magazines of a slab, by class. Any thread may change it,
+// whatever vCPU it is on.
+//
+//	bytes = sum of capacity * size over the classes in known
+//	capacity > initial only for classes in grown, which are in known
 type demand struct {
-	missed [classCount]atomic.Bool
-	hand   atomic.Uint32 // the class that was looked at last
+	known  classSet     // their initial capacity is in bytes
+	grown  classSet     // may have more than their initial capacity
+	missed classSet     // have missed since the hand passed them last
+	bytes  atomic.Int64 // what they have room for
+	hand   atomic.Uint32
+}
+
+// classSet is a set of classes.
+type classSet [classCount/64 + 1]atomic.Uint64
+
+// add adds a class, and reports whether this call was the one that did. Most find it
+// there, and store nothing.
+func (s *classSet) add(class uint8) bool {
+	word, bit := &s[class/64], uint64(1)<<(class%64)
+	return word.Load()&bit == 0 && word.Or(bit)&bit == 0
+}
+
+// remove takes a class out, and reports whether this call was the one that did.
+func (s *classSet) remove(class uint8) bool {
+	word, bit := &s[class/64], uint64(1)<<(class%64)
+	return word.Load()&bit != 0 && word.And(^bit)&bit != 0
+}
+
+func (s *classSet) has(class uint8) bool { return s[class/64].Load()>>(class%64)&1 != 0 }
+
+// next returns the first class of the set behind the given one, or 0: class 0 is in none.
+func (s *classSet) next(class uint8) uint8 {
+	word := int(class+1) / 64
+	rest := s[word].Load() >> ((class + 1) % 64) << ((class + 1) % 64)
+	for rest == 0 {
+		if word++; word == len(s) {
+			return 0
+		}
+		rest = s[word].Load()
+	}
+	return uint8(word*64 + bits.TrailingZeros64(rest))
 }
 
 const (
@@ -38,12 +78,15 @@ const (
 	initialBytes = 16 << 10
 )
 
-func (c *capacity) open(magazines *rseqcs.Stack, limit int64) {
+func (c *capacity) open(stack *rseqcs.Stack, limit int64) {
+	for class, k := range magazines(limit) {
+		c.initial[class] = uint32(k.Initial)
+	}
 	c.most = vcpuBytes
 	if limit > 0 {
 		c.most = min(c.most, limit/limitShare)
 	}
-	slabs, _ := magazines.Slabs()
+	slabs, _ := stack.Slabs()
 	c.slabs = make([]atomic.Pointer[demand], slabs)
 }
 
@@ -72,19 +115,27 @@ func (h *Heap) grow(class uint8, count int) bool {
 	c := &h.capacity
 	slab := h.Magazines.Here()
 	d := c.demandOf(slab)
-	d.missed[class].Store(true)
+	d.missed.add(class)
 	now, most := h.Magazines.Capacity(slab, int(class))
 	if now == most {
 		return false
 	}
 	size := int64(classes[class].size)
+	if d.known.add(class) {
+		d.bytes.Add(int64(c.initial[class]) * size)
+	}
 	want := int64(min(count, most-now)) * size
-	free := max(0, c.most-h.capacityBytes(slab))
+	free := max(0, c.most-d.bytes.Load())
 	if free < want {
 		free += h.steal(slab, class, want-free)
 	}
-	granted := int(min(want, free) / size)
-	return granted > 0 && h.Magazines.Grow(int(class), granted)
+	granted := h.Magazines.Extend(slab, int(class), int(min(want, free)/size))
+	if granted == 0 {
+		return false
+	}
+	d.bytes.Add(int64(granted) * size)
+	d.grown.add(class)
+	return true
 }
 
 // demandOf returns what is known of a slab.
@@ -97,33 +148,54 @@ func (c *capacity) demandOf(slab int) *demand {
 	return d
 }
 
-// capacityBytes returns what the magazines of a slab have room for.
-func (h *Heap) capacityBytes(slab int) (bytes int64) {
-	for class := 1; class < classCount; class++ {
-		now, _ := h.Magazines.Capacity(slab, class)
-		bytes += int64(now) * int64(classes[class].size)
+// lowered counts capacity that a magazine has lost otherwise. It allocates nothing: a
+// class that has grown is known.
+func (c *capacity) lowered(slab, class, count int) {
+	if d := c.slabs[slab].Load(); d != nil {
+		d.bytes.Add(-int64(count) * int64(classes[class].size))
 	}
-	return bytes
 }
 
 // steal takes capacity away from classes that have not missed since the hand
 // passed them last, and the objects that no longer fit. It returns how many bytes
-// that were, and looks at each class once.
+// that were. The hand goes round once, over the classes that have grown: a class that it
+// passes is spared once for having missed, however often that was.
 func (h *Heap) steal(slab int, thief uint8, want int64) (got int64) {
 	d := h.capacity.demandOf(slab)
-	for range classCount {
-		if got >= want {
-			break
-		}
-		victim := d.hand.Add(1) % classCount
-		if victim == 0 || d.missed[victim].Swap(false) || uint8(victim) == thief {
+	start := uint8(d.hand.Load())
+	hand, wrapped := start, false
+	for got < want {
+		victim := d.grown.next(hand)
+		if victim == 0 && !wrapped {
+			hand, wrapped = 0, true
 			continue
 		}
-		size := int64(classes[victim].size)
-		if n := h.Magazines.Shrink(slab, int(victim), int((want-got+size-1)/size)); n > 0 {
-			got += int64(n) * size
-			h.evict(slab, uint8(victim))
+		if victim == 0 || wrapped && victim > start {
+			hand = start
+			break
 		}
+		hand = victim
+		if victim != thief && !d.missed.remove(victim) {
+			got += h.shrink(d, slab, victim, want-got)
+		}
+	}
+	d.hand.Store(uint32(hand))
+	return got
+}
+
+// shrink takes capacity of about so many bytes from a class, and returns how many.
+func (h *Heap) shrink(d *demand, slab int, class uint8, want int64) (got int64) {
+	size := int64(classes[class].size)
+	// Out of the set first: who makes it grow meanwhile puts it back.
+	d.grown.remove(class)
+	n := h.Magazines.Shrink(slab, int(class), int((want+size-1)/size))
+	got = int64(n) * size
+	d.bytes.Add(-got)
+	if now, _ := h.Magazines.Capacity(slab, int(class)); now > int(h.capacity.initial[class]) {
+		d.grown.add(class)
+	}
+	if n > 0 {
+		h.evict(slab, class)
 	}
 	return got
 }
@@ -131,9 +203,18 @@ func (h *Heap) steal(slab int, thief uint8, want int64) (got int64) {
 // evict moves the objects of a magazine that are above its capacity to the floors
 // below, if the thread still runs on that vCPU.
 func (h *Heap) evict(slab int, class uint8) {
-	var array [maxBatch]unsafe.Pointer
 	now, _ := h.Magazines.Capacity(slab, int(class))
-	for over := h.Magazines.Len(slab, int(class)) - now; over > 0 && h.Magazines.Here() == slab; {
+	if over := h.Magazines.Len(slab, int(class)) - now; over > 0 {
+		h.evictObjects(slab, class, over)
+	}
+}
+
+// evictObjects is evict of so many objects.
+//
+//go:noinline so that the array is on the stack only where there are any
+func (h *Heap) evictObjects(slab int, class uint8, over int) {
+	var array [maxBatch]unsafe.Pointer
+	for over > 0 && h.Magazines.Here() == slab {
 		n := h.Magazines.PopBatch(int(class), array[:min(over, len(array))])
 		h.giveBack(class, array[:n])
 		if over -= n; n == 0 {

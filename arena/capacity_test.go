@@ -142,6 +142,39 @@ func onOneVCPU(t *testing.T, open func() *Heap, body func(h *Heap)) {
 	t.Error("the thread never stayed on one vCPU")
 }
 
+// capacityBytes returns what the magazines of a slab have room for.
+func (h *Heap) capacityBytes(slab int) (bytes int64) {
+	for class := 1; class < classCount; class++ {
+		now, _ := h.Magazines.Capacity(slab, class)
+		bytes += int64(now) * int64(classes[class].size)
+	}
+	return bytes
+}
+
+// recount makes what is known of a slab what its headers say.
+func recount(h *Heap, slab int) {
+	d := h.capacity.demandOf(slab)
+	for class := uint8(1); class < classCount; class++ {
+		now, most := h.Magazines.Capacity(slab, int(class))
+		if most > 0 {
+			d.known.add(class)
+		}
+		if now > int(h.capacity.initial[class]) {
+			d.grown.add(class)
+		}
+	}
+	d.bytes.Store(h.capacityBytes(slab))
+}
+
+// setMissed makes the classes that have missed those of which the function says so.
+func (d *demand) setMissed(missed func(class int) bool) {
+	for class := range classCount {
+		if d.missed.remove(uint8(class)); missed(class) {
+			d.missed.add(uint8(class))
+		}
+	}
+}
+
 // setUp sets the magazine of a class up on this vCPU, empty, with room for so many
 // objects more than at first.
 func setUp(t *testing.T, h *Heap, class uint8, more int) {
@@ -162,6 +195,7 @@ func setUp(t *testing.T, h *Heap, class uint8, more int) {
 	if more > 0 {
 		h.Magazines.Grow(int(class), more)
 	}
+	recount(h, slab)
 }
 
 // TestGrow: a magazine grows by what is asked for, by what the vCPU has left, or by what
@@ -211,9 +245,7 @@ func TestGrow(t *testing.T) {
 			setUp(t, h, class, more)
 			setUp(t, h, 3, 100)
 			d := h.capacity.demandOf(slab)
-			for i := range d.missed {
-				d.missed[i].Store(row.missed && i != class)
-			}
+			d.setMissed(func(i int) bool { return row.missed && i != class })
 			before := h.capacityBytes(slab)
 			h.capacity.most = before + row.left
 			got := grow(h, row.count)
@@ -227,7 +259,7 @@ func TestGrow(t *testing.T) {
 			if row.left >= 0 && got.total > h.capacity.most {
 				t.Errorf("%s: room for %d bytes, more than %d", row.name, got.total, h.capacity.most)
 			}
-			if !d.missed[class].Load() && row.by == row.count && row.stolenLeast == 0 {
+			if !d.missed.has(class) && row.by == row.count && row.stolenLeast == 0 {
 				t.Errorf("%s: the miss is not noted", row.name)
 			}
 			if row.name == "up to the most" && h.grow(class, 1) {
@@ -254,9 +286,7 @@ func TestSteal(t *testing.T) {
 			setUp(t, h, class, 50)
 		}
 		d := h.capacity.demandOf(slab)
-		for i := range d.missed {
-			d.missed[i].Store(i == 1)
-		}
+		d.setMissed(func(i int) bool { return i == 1 })
 		d.hand.Store(0)
 		before := capacities(h, slab)
 		const thief = 2
@@ -277,15 +307,13 @@ func TestSteal(t *testing.T) {
 					t.Errorf("class %d had room for %d objects and has for %d, want %d less", class, before[class], after[class], lost)
 				}
 			}
-			if hand := d.hand.Load(); got != step.got || hand != step.hand || d.missed[1].Load() {
+			if hand := d.hand.Load(); got != step.got || hand != step.hand || d.missed.has(1) {
 				t.Errorf("of %d bytes %d are stolen, want %d; the hand is at %d, want %d", step.want, got, step.got, hand, step.hand)
 			}
 			before = after
 		}
 		d.hand.Store(2)
-		for i := range d.missed {
-			d.missed[i].Store(false)
-		}
+		d.setMissed(func(int) bool { return false })
 		left := int64(before[3]) // with 45 more than at first
 		first, _ := h.Magazines.Capacity(slab, 3)
 		if got := h.steal(slab, thief, 45*24+33); got != 45*24+2*32 {
@@ -309,10 +337,9 @@ func TestSteal(t *testing.T) {
 			}
 		}
 		d := h.capacity.demandOf(slab)
-		for i := range d.missed {
-			d.missed[i].Store(i == 1)
-		}
+		d.setMissed(func(i int) bool { return i == 1 })
 		h.Magazines.Grow(last, 1)
+		recount(h, slab)
 		if got := h.steal(slab, 2, 1); got != int64(classes[last].size) {
 			t.Errorf("of the last class %d bytes are stolen, want %d", got, classes[last].size)
 		}
@@ -337,9 +364,7 @@ func TestSteal(t *testing.T) {
 			t.Fatalf("%d of %d objects are pushed", pushed, first)
 		}
 		d := h.capacity.demandOf(slab)
-		for i := range d.missed {
-			d.missed[i].Store(false)
-		}
+		d.setMissed(func(int) bool { return false })
 		d.hand.Store(17)
 		before := capacities(h, slab)
 		got := h.steal(slab, thief, 1<<30) // more than there is

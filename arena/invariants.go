@@ -24,7 +24,33 @@ func (h *Heap) CheckInvariants() error {
 	if err := h.spans.checkTouched(); err != nil {
 		return err
 	}
+	if err := h.checkCapacity(); err != nil {
+		return err
+	}
 	return h.budget.checkCharged(h.chargeable())
+}
+
+// checkCapacity checks the equations of demand against the headers of the magazines.
+func (h *Heap) checkCapacity() error {
+	for slab := range h.capacity.slabs {
+		d, bytes := h.capacity.slabs[slab].Load(), int64(0)
+		if d == nil {
+			d = new(demand)
+		}
+		for class := uint8(1); class < classCount; class++ {
+			now, _ := h.Magazines.Capacity(slab, int(class))
+			if now > int(h.capacity.initial[class]) && !(d.grown.has(class) && d.known.has(class)) {
+				return fmt.Errorf("slab %d: class %d has room for %d objects, more than at first, and does not count as grown", slab, class, now)
+			}
+			if d.known.has(class) {
+				bytes += int64(now) * int64(classes[class].size)
+			}
+		}
+		if counted := d.bytes.Load(); counted != bytes {
+			return fmt.Errorf("slab %d: room for %d bytes is counted as %d", slab, bytes, counted)
+		}
+	}
+	return nil
 }
 
 // checkNode checks what lies in the part of one node.

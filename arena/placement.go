@@ -228,11 +228,16 @@ func (h *Heap) sameNode(objects []unsafe.Pointer) (n *node, count int) {
 		return h.nodes[0], len(objects)
 	}
 	n = h.nodeOf(uint32(h.offsetOf(objects[0]) >> pageShift))
+	return n, h.ofNode(n, objects)
+}
+
+// ofNode moves the objects that are of a node to the front, and returns their number.
+func (h *Heap) ofNode(n *node, objects []unsafe.Pointer) (count int) {
 	for i, object := range objects {
 		if h.nodeOf(uint32(h.offsetOf(object)>>pageShift)) == n {
 			objects[count], objects[i] = object, objects[count]
 			count++
 		}
 	}
-	return n, count
+	return count
 }

@@ -2,7 +2,6 @@ package arena
 
 import (
 	"fmt"
-	"slices"
 	"unsafe"
 
 	"github.com/vcpualloc/vcpualloc/internal/osmem"
@@ -17,6 +16,17 @@ func (h *Heap) Alloc(class uint8) (unsafe.Pointer, error) {
 	if object := h.Magazines.Pop(int(class)); object != nil {
 		return object, nil
 	}
+	batch := int(classes[class].batch)
+	h.grow(class, batch)
+	if object := h.nodeHere().transfer[class].refill(&h.Magazines, class, batch); object != nil {
+		h.upkeep.begin(h)
+		return object, nil
+	}
+	return h.allocBelow(class)
+}
+
+// allocBelow is Alloc when the transfer cache is empty.
+func (h *Heap) allocBelow(class uint8) (unsafe.Pointer, error) {
 	seen := h.rescue.rounds.Load()
 	object, err := h.refill(class)
 	if err != nil {
@@ -41,7 +51,6 @@ func (h *Heap) refill(class uint8) (unsafe.Pointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.grow(class, n)
 	if kept := 1 + h.Magazines.PushBatch(int(class), batch[1:n]); kept < n {
 		h.giveBack(class, batch[kept:n])
 	}
@@ -84,18 +93,70 @@ func (h *Heap) Free(class uint8, object unsafe.Pointer) (duplicate unsafe.Pointe
 	case rseqcs.Duplicate:
 		return object
 	}
-	defer h.upkeep.begin(h)
-	var array [maxBatch]unsafe.Pointer
-	size := int(classes[class].batch)
-	if !h.grow(class, size) {
-		n := h.Magazines.PopBatch(int(class), array[:size])
-		again := slices.Contains(array[:n], object)
-		duplicate = h.giveBack(class, array[:n])
-		if again {
+	if batch := int(classes[class].batch); !h.grow(class, batch) {
+		switch h.flush(class, object) {
+		case flushedAgain:
+			h.upkeep.begin(h)
 			return object
+		case notFlushed:
+			return h.freeBelow(class, object)
 		}
 	}
+	h.upkeep.begin(h)
 	// The object goes on top, where a second Free of it is seen.
+	switch h.Magazines.Push(int(class), object) {
+	case rseqcs.Pushed:
+		return nil
+	case rseqcs.Duplicate:
+		return object
+	}
+	return h.freeBelow(class, object)
+}
+
+// flush moves a batch from this vCPU's magazine to the transfer cache of the node that
+// the thread is on, and what is of other nodes to theirs. object is the one that is being
+// freed.
+func (h *Heap) flush(class uint8, object unsafe.Pointer) (result flushed) {
+	n, batch := h.nodes[0], int(classes[class].batch)
+	if len(h.nodes) > 1 {
+		n = h.nodeHere() // which may empty the magazine
+	}
+	t := &n.transfer[class]
+	t.mu.Lock()
+	before := len(t.objects)
+	result = t.flush(&h.Magazines, class, batch, object)
+	if len(h.nodes) > 1 {
+		if near := before + h.ofNode(n, t.objects[before:]); near < len(t.objects) {
+			h.sortOut(t, class, near)
+			return result
+		}
+	}
+	t.mu.Unlock()
+	return result
+}
+
+// sortOut unlocks a transfer cache and moves its objects from a place on, which are of
+// other nodes, to theirs. There is a batch of them at the most.
+//
+//go:noinline so that the array is on the stack only where there are any
+func (h *Heap) sortOut(t *transfer, class uint8, from int) {
+	var array [maxBatch]unsafe.Pointer
+	count := copy(array[:], t.objects[from:])
+	t.objects = t.objects[:from]
+	t.mu.Unlock()
+	h.giveBack(class, array[:count])
+}
+
+// freeBelow is Free when the transfer cache has no room for a batch.
+func (h *Heap) freeBelow(class uint8, object unsafe.Pointer) (duplicate unsafe.Pointer) {
+	var array [maxBatch]unsafe.Pointer
+	n := h.Magazines.PopBatch(int(class), array[:classes[class].batch])
+	again := contains(array[:n], object)
+	duplicate = h.giveBack(class, array[:n])
+	h.upkeep.begin(h)
+	if again {
+		return object
+	}
 	switch h.Magazines.Push(int(class), object) {
 	case rseqcs.Duplicate:
 		return object

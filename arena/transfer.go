@@ -1,8 +1,11 @@
 package arena
 
 import (
+	"slices"
 	"sync"
 	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/rseqcs"
 )
 
 // transferBytes bounds the transfer cache of a class, together with
@@ -55,6 +58,63 @@ func (t *transfer) surplus(into []unsafe.Pointer) int {
 		t.before, t.low = t.low, len(t.objects)
 	}
 	return n
+}
+
+// refill moves up to so many objects to this vCPU's magazine, where the newest comes on
+// top, but for the newest itself, which it returns; nil if there is none. What the magazine
+// has no room for stays. Until the section has stored, an object is in the cache alone.
+func (t *transfer) refill(magazines *rseqcs.Stack, class uint8, batch int) (object unsafe.Pointer) {
+	t.mu.Lock()
+	if last := len(t.objects) - 1; last >= 0 {
+		first := max(0, last+1-batch)
+		object = t.objects[last]
+		kept := magazines.PushBatch(int(class), t.objects[first:last])
+		if first+kept < last {
+			copy(t.objects[first:], t.objects[first+kept:last])
+		}
+		t.objects = t.objects[:last-kept]
+		t.low = min(t.low, last-kept)
+	}
+	t.mu.Unlock()
+	return object
+}
+
+// flushed is what became of a flush.
+type flushed int
+
+const (
+	notFlushed   flushed = iota // the cache has no room for a batch
+	flushedBatch                // all that this vCPU's magazine held, or a batch of it
+	flushedAgain                // likewise, and the object that is being freed is among them
+)
+
+// flush moves a batch from this vCPU's magazine into the cache, if there is room for a
+// whole one. The caller has the lock.
+func (t *transfer) flush(magazines *rseqcs.Stack, class uint8, batch int, object unsafe.Pointer) flushed {
+	if t.objects == nil {
+		t.objects = make([]unsafe.Pointer, 0, transferCapacity(class))
+	}
+	count := len(t.objects)
+	if cap(t.objects)-count < batch {
+		return notFlushed
+	}
+	n := magazines.PopBatch(int(class), t.objects[count:count+batch])
+	t.objects = t.objects[:count+n]
+	if contains(t.objects[count:], object) {
+		return flushedAgain
+	}
+	return flushedBatch
+}
+
+// contains reports whether an object is in the list: four compares in a row are twice as
+// fast as a loop of one.
+func contains(list []unsafe.Pointer, object unsafe.Pointer) bool {
+	for ; len(list) >= 4; list = list[4:] {
+		if list[0] == object || list[1] == object || list[2] == object || list[3] == object {
+			return true
+		}
+	}
+	return slices.Contains(list, object)
 }
 
 // give takes over objects as far as there is room, and returns how many.

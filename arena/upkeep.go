@@ -50,6 +50,7 @@ const (
 func (h *Heap) ReleaseAfter(delay time.Duration) {
 	h.upkeep.ended = make(chan struct{})
 	h.upkeep.idle = h.Magazines.NewIdle()
+	h.upkeep.idle.Lowered = h.capacity.lowered
 	h.upkeep.delay, h.upkeep.pages = delay, noBound
 }
 

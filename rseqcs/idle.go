@@ -9,6 +9,10 @@ import (
 // whether they have changed. Its methods must not run at the same time as each
 // other; those of the Stack may, but for Drain, Shut and Close.
 type Idle struct {
+	// Lowered, if it is set, is called by Drain for each capacity that it takes back, with
+	// the number of objects. The slabs are stopped then: it must not allocate or wait.
+	Lowered func(slab, class, count int)
+
 	stack *Stack
 	slabs []idleSlab // by their index
 }
@@ -90,7 +94,9 @@ func (i *Idle) Drain(looks int, give func(class int, objects []unsafe.Pointer)) 
 			for ; h.current > c.begin; atomic.StoreUint32(&h.current, h.current-slotSize) {
 				taken[class] = append(taken[class], *newest(slab, h.current))
 			}
-			atomic.StoreUint32(&h.end, c.first)
+			if before := atomic.SwapUint32(&h.end, c.first); before > c.first && i.Lowered != nil {
+				i.Lowered(index, class, int(before-c.first)/slotSize)
+			}
 			seen.current[class] = h.current
 		}
 	}

@@ -302,17 +302,25 @@ func operationsHere() *operations {
 
 // Grow raises the capacity of the class on the vCPU that runs now by up to
 // count objects, as far as its maximum, and reports whether there is more room.
-func (s *Stack) Grow(class, count int) bool {
-	h := s.header(s.Here(), class)
+func (s *Stack) Grow(class, count int) bool { return s.Extend(s.Here(), class, count) > 0 }
+
+// Extend raises the capacity of the class in a slab by up to count objects, as far as
+// its maximum, and returns by how many. Of Extend, Shrink and Idle.Drain at the same time
+// each tells what it has changed itself.
+func (s *Stack) Extend(slab, class, count int) int {
+	h := s.header(slab, class)
 	now, last := h.load(), s.classes[class].last
 	if now.current == 0 {
-		return false // not set up: its first end is still to be written
+		return 0 // not set up: its first end is still to be written
 	}
 	if now.end >= last {
-		return false
+		return 0
 	}
 	more := min(max(0, count), int(last-now.end)/slotSize)
-	return more > 0 && atomic.CompareAndSwapUint32(&h.end, now.end, now.end+uint32(more*slotSize))
+	if !atomic.CompareAndSwapUint32(&h.end, now.end, now.end+uint32(more*slotSize)) {
+		return 0
+	}
+	return more
 }
 
 // Shrink lowers the capacity of the class in a slab by up to count objects, not
