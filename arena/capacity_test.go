@@ -202,6 +202,7 @@ func setUp(t *testing.T, h *Heap, class uint8, more int) {
 // other classes lose that have not missed since the hand passed them.
 func TestGrow(t *testing.T) {
 	const class, size = 8, 64
+	growth := int(classes[class].magazine) - magazines(0)[class].Initial
 	type result struct {
 		grown        bool
 		by           int
@@ -233,14 +234,14 @@ func TestGrow(t *testing.T) {
 		{"at the cost of others", 0, false, 10, true, 10, 10 * size},
 		{"at the cost of others, in part", 4 * size, false, 10, true, 10, 6 * size},
 		{"room for one", size, true, 1, true, 1, 0},
-		{"up to the most", 1 << 20, true, 1 << 20, true, 1024 - 128, 0},
+		{"up to the most", 1 << 20, true, 1 << 20, true, growth, 0},
 		{"up to the most at the cost of others", 0, false, 1 << 20, true, 10, 10 * size},
 	} {
 		onOneVCPU(t, func() *Heap { return openHeap(t, MinReserve, 0) }, func(h *Heap) {
 			slab := h.Magazines.Here()
 			more := 0
 			if row.name == "up to the most at the cost of others" {
-				more = 1024 - 128 - 10
+				more = growth - 10
 			}
 			setUp(t, h, class, more)
 			setUp(t, h, 3, 100)

@@ -22,7 +22,9 @@ const (
 	minPerSpan   = 8
 	maxMagazine  = 1024      // objects
 	magazineSize = 128 << 10 // bytes
-	maxBatch     = 64        // objects
+	maxBatch     = 256       // objects
+	smallBatch   = 32 << 10  // bytes: what a batch of more than usualBatch objects takes
+	usualBatch   = 64        // objects
 	batchSize    = 64 << 10  // bytes
 )
 
@@ -63,17 +65,25 @@ func spanPages(size int) int {
 	}
 }
 
+// batch returns how many objects move at once: many of the smallest, which fill few cache
+// lines, as long as a magazine holds four batches; at least one.
+func batch(size, magazine int) int {
+	usual := min(usualBatch, batchSize/size)
+	return max(1, usual, min(maxBatch, smallBatch/size, magazine/4))
+}
+
 func classes() []class {
 	list := []class{{}}
 	before := 0
 	for _, size := range sizes() {
 		pages := spanPages(size)
+		magazine := max(2, min(maxMagazine, magazineSize/size))
 		list = append(list, class{
 			size:     size,
 			pages:    pages,
 			perSpan:  pages * pageSize / size,
-			batch:    max(1, min(maxBatch, batchSize/size)),
-			magazine: max(2, min(maxMagazine, magazineSize/size)),
+			batch:    batch(size, magazine),
+			magazine: magazine,
 			waste:    float64(size-before-1) / float64(size),
 			tail:     float64(pages*pageSize%size) / float64(pages*pageSize),
 		})
