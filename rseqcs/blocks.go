@@ -36,7 +36,6 @@ type Blocks struct {
 	origin unsafe.Pointer // first address of the range that blocks lie in
 	pages  uintptr        // pages of the range; atomic, see RefuseFree
 	checks unsafe.Pointer // *CheckWord: one for each page of the range
-	size   uintptr        // of the range in bytes; atomic, cleared with pages
 
 	slowAlloc, slowAllocZeroed       allocFunc
 	slowFree                         freeFunc
@@ -45,8 +44,8 @@ type Blocks struct {
 	classes *ClassTable
 	pageMap unsafe.Pointer // *PageEntry: one for each page of the range
 
-	fine   [FineUpTo>>FineShift + 1]fineEntry // by the multiple of 1<<FineShift that a size is rounded up to
 	starts [MaxClasses]startTest              // by class, or at twice the offset of its header
+	fine   [FineUpTo>>FineShift + 1]fineEntry // by the multiple of 1<<FineShift that a size is rounded up to
 }
 
 // fineEntry is what alloc and free need of a class.
@@ -159,7 +158,7 @@ func (b *Blocks) Open(stack *Stack, classes *ClassTable, r Range, slow Slow) {
 	}
 	*b = Blocks{
 		Alloc: run.alloc, AllocZeroed: run.allocZeroed, Free: run.free,
-		slabs: stack.base, origin: r.Origin, pages: r.Size >> PageShift, checks: unsafe.Pointer(r.Checks), size: r.Size,
+		slabs: stack.base, origin: r.Origin, pages: r.Size >> PageShift, checks: unsafe.Pointer(r.Checks),
 		slowAlloc: slow.Alloc, slowAllocZeroed: slow.AllocZeroed, slowFree: slow.Free,
 		carriedAlloc: allocCarried, carriedAllocZeroed: allocZeroedCarried,
 		classes: classes, pageMap: unsafe.Pointer(r.Entries),
@@ -176,7 +175,6 @@ func (b *Blocks) Open(stack *Stack, classes *ClassTable, r Range, slow Slow) {
 // call that has begun may still be served.
 func (b *Blocks) RefuseFree() {
 	atomic.StoreUintptr(&b.pages, 0) // what the sections and the methods look at
-	atomic.StoreUintptr(&b.size, 0)
 }
 
 // Close leads all later calls to Slow. No other method may run meanwhile.

@@ -4,60 +4,97 @@
 // abort, too: it is rare, and the slow path runs sections that start again.
 //
 //	register  holds                                             live from, to
-//	R0        *Blocks, *Single; then the block                           entry, commit, end
-//	R1        length asked for; of free: address of the block   entry, end
-//	R2        size; of free: length                             commit, end; entry, end
+//	R0        *Blocks, *Single; then the block                  entry, commit, end
+//	R1        length asked for; of free and put: address        entry, end
+//	R2        size; of free: length                             SIZES, end; entry, end
 //	R3        nil; of free: capacity                            commit, end; entry, end
 //	R4        area; then nil                                    BEGIN, id read; commit, end
-//	R5        descriptor, scratch                               BEGIN, commit
+//	R5        check map, check word; descriptor, scratch        STARTS; BEGIN, commit
 //	R6        id, then slab                                     BEGIN, commit
 //	R7        current                                           its load, commit
 //	R8        object                                            its load, end
 //	R10, R11  addresses of a slot and of the header             their use, commit
 //	R12       scratch of POINT and ABORT
 //	R13, R14  of POINT                                          stalled build only
-//	R19       table of the classes                              entry, end
-//	R20       base of the slabs                                 entry, BEGIN
-//	R21       class                                             CLASS, end
+//	R19       table of the classes; what STARTS wants           before BEGIN
+//	R20       base of the slabs                                 its load, BEGIN
+//	R21       offset of the header                              SIZES, CLASS; its use
 //	R22, R23  scratch                                           before BEGIN, behind commit
+//	R24       what the address of a test is computed from       before STARTS, its load
 
-// CLASS leaves the class of n bytes in class: what the coarse table holds is
-// looked up out of line, by COARSE, and n that has no class leaves for none or
-// gets class 0, of which there are no objects.
-#define CLASS(n, class) \
-	ADD   $7, n, class; \
+// CLASS leaves the offset in a slab of the header of the class of n bytes in header:
+// what the coarse table holds is looked up out of line, by COARSE, and n that has no
+// class leaves for none or gets class 0, of which there are no objects.
+#define CLASS(n, header) \
+	ADD   $7, n, header; \
 	CMP   $const_FineUpTo, n; \
 	BHI   coarse; \
-	LSR   $const_FineShift, class; \
-	ADD   $ClassTable_Fine, R19, R22; \
-	MOVBU (R22)(class), class; \
+	LSR   $const_FineShift, header; \
+	ADD   header<<2, R0, header; \
+	MOVHU (Blocks_fine+fineEntry_header)(header), header; \
 found:
 
-#define COARSE(n, class) \
+#define COARSE(n, header) \
 coarse: \
 	MOVD  $const_MaxSmall, R22; \
 	CMP   R22, n; \
 	BHI   none; \
-	ADD   $(1<<const_CoarseShift - 1<<const_FineShift), class; \
-	LSR   $const_CoarseShift, class; \
+	ADD   $(1<<const_CoarseShift - 1<<const_FineShift), header; \
+	LSR   $const_CoarseShift, header; \
+	MOVD  Blocks_classes(R0), R19; \
 	ADD   $ClassTable_Coarse, R19, R22; \
-	MOVBU (R22)(class), class; \
+	MOVBU (R22)(header), header; \
+	LSL   $3, header; \
 	JMP   found
+
+// SIZES is CLASS for R1 bytes and R21, and leaves the size of the class in R2.
+#define SIZES \
+	ADD   $7, R1, R2; \
+	CMP   $const_FineUpTo, R1; \
+	BHI   coarse; \
+	LSR   $const_FineShift, R2; \
+	ADD   R2<<2, R0, R2; \
+	MOVHU (Blocks_fine+fineEntry_header)(R2), R21; \
+	MOVHU (Blocks_fine+fineEntry_size)(R2), R2; \
+found:
+
+#define COARSE_SIZES \
+coarse: \
+	MOVD  $const_MaxSmall, R22; \
+	CMP   R22, R1; \
+	BHI   none; \
+	ADD   $(1<<const_CoarseShift - 1<<const_FineShift), R2; \
+	LSR   $const_CoarseShift, R2; \
+	MOVD  Blocks_classes(R0), R19; \
+	ADD   $ClassTable_Coarse, R19, R22; \
+	MOVBU (R22)(R2), R21; \
+	ADD   $ClassTable_Sizes, R19, R22; \
+	MOVWU (R22)(R21<<2), R2; \
+	LSL   $3, R21; \
+	JMP   found
+
+// COUNT adds R1 to the countdown of the slab, or leaves for carried. An abort behind
+// its store leaves it counted.
+#define COUNT \
+	MOVD const_offsetCountdown(R6), R5; \
+	ADDS R1, R5; \
+	BHS  carried; \
+	MOVD R5, const_offsetCountdown(R6)
 
 // TAKE pops a block for R1 bytes and returns it as a slice in R0, R1 and R2 with
 // a nil error in R3 and R4. It fetches the line of the block that comes next, or
 // of address 0, which is no fault.
 #define TAKE(descriptor) \
-	MOVD  Blocks_classes(R0), R19; \
 	MOVD  Blocks_slabs(R0), R20; \
-	CLASS(R1, R21) \
+	SIZES \
 	BEGIN(descriptor, R20, const_slabShift); \
-	ADD   R21<<3, R6, R11; \
+	ADD   R21, R6, R11; \
 	MOVWU (R11), R7; \
 	POINT(4); \
 	ADD   R7, R6, R10; \
 	MOVD  -8(R10), R8; \
 	CBZ   R8, none; \
+	COUNT; \
 	SUBW  $8, R7; \
 	POINT(5); \
 	STLRW R7, (R11); /* COMMIT */ \
@@ -65,11 +102,34 @@ committed: \
 	POINT(9); \
 	MOVD  -16(R10), R22; \
 	PRFM  (R22), PSTL1KEEP; \
-	ADD   $ClassTable_Sizes, R19, R22; \
-	MOVWU (R22)(R21<<2), R2; \
 	MOVD  R8, R0; \
 	MOVD  ZR, R3; \
 	MOVD  ZR, R4
+
+// CARRIED goes on at the func value slow where the countdown has carried over.
+#define CARRIED(slow) \
+carried: \
+	MOVD slow(R0), R26; \
+	MOVD (R26), R12; \
+	JMP  (R12)
+
+// STARTS leaves for none unless R1 lies in the range of the Blocks or Single at R0 and
+// an object starts there that the test accepts: see CheckOf. It leaves the slabs in
+// R20. Behind the slabs lies the origin, behind the pages the check map, and behind the
+// factor what is wanted (limits.go).
+#define STARTS(slabs, pages, test) \
+	LDP   slabs(R0), (R20, R22); \
+	LDP   pages(R0), (R23, R5); \
+	SUB   R22, R1, R22; \
+	LSR   $const_PageShift, R22; \
+	CMP   R23, R22; \
+	BHS   none; \
+	MOVD  (R5)(R22<<3), R5; \
+	LDP   test, (R23, R19); \
+	MOVHU R1, R22; \
+	MADD  R23, R5, R22, R22; \
+	CMP   R22>>const_SlackBits, R19; \
+	BNE   none
 
 // ELSE ends a function: with the jump to the func value slow, and with ABORT.
 // R26 is where a func value expects its own address.
@@ -99,7 +159,8 @@ TEXT ALLOC(SB), NOSPLIT|NOFRAME, $0-0
 	POINTS(const_allocSection)
 	TAKE(ALLOC_DESCRIPTOR)
 	RET
-	COARSE(R1, R21)
+	COARSE_SIZES
+	CARRIED(Blocks_carriedAlloc)
 	ELSE(Blocks_slowAlloc)
 
 // allocFunc: returns a block for R1 bytes, all of it zero.
@@ -122,39 +183,19 @@ pairs:
 one:
 	MOVD ZR, (R0)
 	RET
-	COARSE(R1, R21)
+	COARSE_SIZES
+	CARRIED(Blocks_carriedAllocZeroed)
 	ELSE(Blocks_slowAllocZeroed)
 
 // freeFunc: takes the block that starts at R1 back.
 TEXT FREE(SB), NOSPLIT|NOFRAME, $0-0
 	NO_CALLS
 	POINTS(const_freeSection)
-	MOVD Blocks_classes(R0), R19
-	MOVD Blocks_slabs(R0), R20
 	CLASS(R3, R21)
-	// Does the page map name this class, and does an object start here?
-	MOVD  Blocks_origin(R0), R22
-	SUB   R22, R1, R22
-	MOVD  Blocks_size(R0), R23
-	CMP   R23, R22
-	BHS   none
-	MOVD  Blocks_pageMap(R0), R5
-	LSR   $const_PageShift, R22, R23
-	MOVWU (R5)(R23<<2), R23
-	EOR   R21, R23
-	TST   $const_pageMask, R23
-	BNE   none
-	AND   $const_pageMask, R22
-	ORR   R22, R23
-	ADD   $ClassTable_Factors, R19, R22
-	MOVD  (R22)(R21<<3), R22
-	MUL   R22, R23
-	ADD   $ClassTable_Bounds, R19, R22
-	MOVD  (R22)(R21<<3), R22
-	CMP   R22, R23
-	BHS   none
+	ADD  R21<<1, R0, R24
+	STARTS(Blocks_slabs, Blocks_pages, Blocks_starts(R24))
 	BEGIN(FREE_DESCRIPTOR, R20, const_slabShift)
-	ADD   R21<<3, R6, R11
+	ADD  R21, R6, R11
 	// Room, and not the newest object once more.
 	MOVWU (R11), R7
 	MOVWU 4(R11), R5
@@ -204,23 +245,7 @@ committed:
 TEXT PUT(SB), NOSPLIT|NOFRAME, $0-0
 	NO_CALLS
 	POINTS(const_putSection)
-	// Does it lie in the range, and does an object start there? See CheckOf.
-	MOVD  Single_origin(R0), R22
-	SUB   R22, R1, R22
-	LSR   $const_PageShift, R22
-	MOVD  Single_pages(R0), R23
-	CMP   R23, R22
-	BHS   none
-	MOVD  Single_checks(R0), R5
-	MOVD  (R5)(R22<<3), R22
-	MOVD  (Single_test+startTest_factor)(R0), R23
-	MOVHU R1, R5
-	MADD  R23, R22, R5, R22
-	LSR   $const_SlackBits, R22
-	MOVD  (Single_test+startTest_want)(R0), R23
-	CMP   R23, R22
-	BNE   none
-	MOVD  Single_slabs(R0), R20
+	STARTS(Single_slabs, Single_pages, Single_test(R0))
 	BEGIN(PUT_DESCRIPTOR, R20, const_slabShift)
 	// Room, and not the newest object once more.
 	MOVWU (R6), R7

@@ -1,6 +1,10 @@
 package rseqcs
 
-import "github.com/vcpualloc/vcpualloc/internal/rseq"
+import (
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/rseq"
+)
 
 // The layout of the slabs, known to the assembly through go_asm.h. There are two
 // rows of them, one for the vCPUs and one for the Ps, each with a base. In bytes
@@ -111,3 +115,14 @@ const (
 	_ uint = slabSize - offsetSlots
 	_ uint = 1<<31 - slabSize
 )
+
+// The sections of arm64 load these fields in pairs, each right behind the other.
+var (
+	_ = [1]int{}[unsafe.Offsetof(Blocks{}.origin)-unsafe.Offsetof(Blocks{}.slabs)-wordSize]
+	_ = [1]int{}[unsafe.Offsetof(Blocks{}.checks)-unsafe.Offsetof(Blocks{}.pages)-wordSize]
+	_ = [1]int{}[unsafe.Offsetof(Single{}.origin)-unsafe.Offsetof(Single{}.slabs)-wordSize]
+	_ = [1]int{}[unsafe.Offsetof(Single{}.checks)-unsafe.Offsetof(Single{}.pages)-wordSize]
+	_ = [1]int{}[unsafe.Offsetof(startTest{}.want)-unsafe.Offsetof(startTest{}.factor)-8]
+)
+
+const wordSize = unsafe.Sizeof(uintptr(0)) // bytes

@@ -33,6 +33,8 @@
 //	R11       address of the header      ENTER, commit
 //	R12       scratch of POINT and ABORT
 //	R13, R14  of POINT                   stalled build only
+//	R20, R21  two objects                between points
+//	R22, R23  place in the array, count  between points
 
 // BEGIN starts a section and leaves the slab, or the cell, of this thread's id in R6.
 // The address of the slab depends on the count, by adding a zero that does: so no
@@ -146,19 +148,32 @@ TEXT POP_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	ENTER(POP_BATCH_DESCRIPTOR, const_slabShift, const_popBatchSection)
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
-	MOVD  ZR, R8
-next:
 	POINT(4)
-	CMPW  R3, R8 // the upper half of R3 tells where the slots begin
-	BHS   taken
+	// As many as there are and as are asked for. The upper half of R3 tells where the
+	// slots begin; current is below for a class without a header.
+	LSR   $32, R3, R5
+	SUBS  R5, R7, R8
+	BLO   none
+	LSR   $3, R8
+	MOVWU R3, R5
+	CMP   R5, R8
+	CSEL  LO, R8, R5, R8
+	// In pairs that change places, then the last one of an odd number.
 	ADD   R7, R6, R10
-	MOVD  -8(R10), R5
-	CBZ   R5, taken
-	MOVD  R5, (R2)(R8<<3)
-	SUBW  $8, R7
-	ADD   $1, R8
-	JMP   next
+	MOVD  R2, R22
+	SUBS  $2, R8, R23
+	BLO   last
+pair:
+	LDP.W -16(R10), (R20, R21)
+	STP.P (R21, R20), 16(R22)
+	SUBS  $2, R23
+	BHS   pair
+last:
+	TBZ   $0, R8, taken
+	MOVD  -8(R10), R20
+	MOVD  R20, (R22)
 taken:
+	SUBW  R8<<3, R7
 	POINT(5)
 	STLRW R7, (R11) // COMMIT
 committed:
@@ -175,20 +190,31 @@ TEXT PUSH_BATCH(SB), NOSPLIT|NOFRAME, $0-0
 	ADD   R1<<3, R6, R11
 	MOVWU (R11), R7
 	CBZW  R7, none // no header
-	MOVD  ZR, R8
-next:
 	POINT(4)
+	// As many as there is room for and as are brought: no room where Shrink has put
+	// end below current.
+	MOVWU 4(R11), R8
+	SUBS  R7, R8
+	CSEL  HS, R8, ZR, R8
+	LSR   $3, R8
 	CMP   R3, R8
-	BHS   added
-	MOVWU 4(R11), R5
-	CMPW  R5, R7
-	BHS   added
-	MOVD  (R2)(R8<<3), R5
-	MOVD  R5, (R6)(R7)
-	ADDW  $8, R7
-	ADD   $1, R8
-	JMP   next
+	CSEL  LO, R8, R3, R8
+	// In pairs, then the last one of an odd number.
+	ADD   R7, R6, R10
+	MOVD  R2, R22
+	SUBS  $2, R8, R23
+	BLO   last
+pair:
+	LDP.P 16(R22), (R20, R21)
+	STP.P (R20, R21), 16(R10)
+	SUBS  $2, R23
+	BHS   pair
+last:
+	TBZ   $0, R8, added
+	MOVD  (R22), R20
+	MOVD  R20, (R10)
 added:
+	ADDW  R8<<3, R7
 	POINT(5)
 	STLRW R7, (R11) // COMMIT
 committed:
