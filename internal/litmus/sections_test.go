@@ -59,7 +59,7 @@ type place struct {
 
 func places(list ...string) (all []place) {
 	for i := 0; i < len(list); i += 2 {
-		all = append(all, place{regexp.MustCompile("^" + list[i] + "$"), list[i+1]})
+		all = append(all, place{regexp.MustCompile("^(" + list[i] + ")$"), list[i+1]})
 	}
 	return all
 }
@@ -68,9 +68,9 @@ func places(list ...string) (all []place) {
 var operandsOf = map[string][]place{
 	"arm64": places(
 		`8\(R4\)`, "start", `(24|4)\(R4\)`, "id", `-64\(R(0|20)\)`, "count",
-		`\(R11\)`, "current", `4\(R11\)|4\(R6\)`, "end", `-8\(R10\)|\(R10\)|\(R6\)\(R7\)`, "slot", `\(R6\)`, "cell",
-		`\(R5\)\(R23<<2\)`, "entry", `\(R5\)\(R22<<3\)`, "check",
-		`-64\(R4\)|48\(R28\)|\d+\(R0\)|\d+\(R27\)|\(R22\)\(R21(<<[23])?\)|\(R2\)\(R8<<3\)`, "",
+		`\(R11\)`, "current", `4\(R11\)|4\(R6\)`, "end", `(-8|-16|16)?\(R10\)`, "slot", `\(R6\)`, "cell", `1024\(R6\)`, "countdown",
+		`\(R5\)\(R22<<3\)`, "check",
+		`-64\(R4\)|48\(R28\)|\d+\((R0|R2|R21|R24|R27)\)|(16)?\(R22\)`, "",
 	),
 	"amd64": places(
 		`0x8\(R8\)`, "start", `0x(18|4)\(R8\)`, "id", `-0x40\((AX|DI|R10)\)`, "count",
@@ -88,6 +88,8 @@ var (
 
 // readSection returns the accesses of a section from its code, up to COMMIT. The code is
 // laid out so that what comes first in it comes first in time, and loops are repeated.
+// Of a pair of words one access is noted. Jumps by a bit are left out: there are no fewer
+// dependencies than it says.
 // At the start of a slab is the header of class 0, and a cell only for the section add.
 func readSection(architecture, section string, code []objdump.Instruction) (all []access, err error) {
 	from := make(map[string][]string) // loads that a register depends on
@@ -109,6 +111,8 @@ func readSection(architecture, section string, code []objdump.Instruction) (all 
 				control, conditional = slices.Concat(control, sources(f[0])), true
 			case mnemonic == "CMP" || mnemonic == "CMPW" || mnemonic == "TST":
 				flags = sources(f...)
+			case mnemonic == "ADDS" || mnemonic == "SUBS":
+				flags = sources(f[:len(f)-1]...)
 			case len(mnemonic) == 3 && mnemonic[0] == 'B' && mnemonic != "BIC":
 				control, conditional = slices.Concat(control, flags), true
 			}
@@ -132,11 +136,13 @@ func readSection(architecture, section string, code []objdump.Instruction) (all 
 			location = "current"
 		}
 		a := access{location: location, release: strings.HasPrefix(mnemonic, "STLR"), address: sources(f[at]), control: slices.Clone(control)}
-		a.store = at == len(f)-1 && (strings.HasPrefix(mnemonic, "MOV") || a.release)
+		a.store = at == len(f)-1 && (strings.HasPrefix(mnemonic, "MOV") || strings.HasPrefix(mnemonic, "STP") || a.release)
 		if !a.store && architecture == "arm64" {
-			from[f[len(f)-1]] = nil
-			if location != "" {
-				from[f[len(f)-1]] = []string{location}
+			for _, register := range registerIn.FindAllString(strings.Join(f[at+1:], " "), -1) {
+				from[register] = nil
+				if location != "" {
+					from[register] = []string{location}
+				}
 			}
 		}
 		if location == "" {
@@ -244,6 +250,8 @@ func checkUse(l *litmusTest, use sectionUse, section []access) error {
 			want = append(want, a)
 		}
 	}
+	// Of a loop, and of its pairs and the odd object behind it, a test has one access.
+	want = slices.CompactFunc(want, func(a, b access) bool { return a.String() == b.String() })
 	if !slices.Equal(tokens(want), use.access) {
 		return fmt.Errorf("the section has %q, the test %q", tokens(want), use.access)
 	}
