@@ -23,7 +23,8 @@ type capacity struct {
 // demand is what is known of the magazines of a slab, by class. Any thread may change it,
 // whatever vCPU it is on.
 //
-//	bytes = sum of capacity * size over the classes in known
+//	bytes = sum of capacity * size over the classes in known, where a magazine that
+//	        is not set up yet counts with its initial capacity
 //	capacity > initial only for classes in grown, which are in known
 type demand struct {
 	known  classSet     // their initial capacity is in bytes
@@ -116,13 +117,13 @@ func (h *Heap) grow(class uint8, count int) bool {
 	slab := h.Magazines.Here()
 	d := c.demandOf(slab)
 	d.missed.add(class)
+	size := int64(classes[class].size)
+	if d.known.add(class) { // now, although the magazine may be set up only afterwards
+		d.bytes.Add(int64(c.initial[class]) * size)
+	}
 	now, most := h.Magazines.Capacity(slab, int(class))
 	if now == most {
 		return false
-	}
-	size := int64(classes[class].size)
-	if d.known.add(class) {
-		d.bytes.Add(int64(c.initial[class]) * size)
 	}
 	want := int64(min(count, most-now)) * size
 	free := max(0, c.most-d.bytes.Load())

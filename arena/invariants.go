@@ -43,7 +43,7 @@ func (h *Heap) checkCapacity() error {
 				return fmt.Errorf("slab %d: class %d has room for %d objects, more than at first, and does not count as grown", slab, class, now)
 			}
 			if d.known.has(class) {
-				bytes += int64(now) * int64(classes[class].size)
+				bytes += int64(max(now, int(h.capacity.initial[class]))) * int64(classes[class].size)
 			}
 		}
 		if counted := d.bytes.Load(); counted != bytes {
