@@ -46,3 +46,17 @@ func regionNewIsBytes[T any](t *testing.T) {
 	plain.Release()
 	checkQuiet(t, a, 0)
 }
+
+// TestRegionNewOfNothing: a T without bytes lies in no allocator's memory, as an empty slice
+// does, though the chunk has room.
+func TestRegionNewOfNothing(t *testing.T) {
+	a := open(t, Options{})
+	r := NewRegion(a, RegionOptions{})
+	must(t)(r.Bytes(8))
+	p, err := RegionNew[struct{}](r)
+	if err != nil || p == nil || a.Owns(unsafe.Slice((*byte)(unsafe.Pointer(p)), 0)) {
+		t.Errorf("%p, %v", p, err)
+	}
+	r.Release()
+	checkQuiet(t, a, 0)
+}
