@@ -111,3 +111,26 @@ func TestFullLimitRefusesAtOnce(t *testing.T) {
 	}
 	mustHold(t, h.CheckInvariants())
 }
+
+// TestLookAgainAllowsOneLook: after any time that was spent there is one more look, and who
+// has spent less loses nothing.
+func TestLookAgainAllowsOneLook(t *testing.T) {
+	h := openHeap(t, MinReserve, 0)
+	r := &h.rescue
+	for _, last := range []time.Duration{0, time.Second} {
+		r.last = last
+		burst := r.burst()
+		for _, row := range []struct{ spent, want time.Duration }{
+			{time.Hour, burst - 1}, {burst, burst - 1}, {burst - 1, burst - 1}, {1, 1}, {0, 0},
+		} {
+			r.spent = row.spent
+			if h.LookAgain(); r.spent != row.want {
+				t.Errorf("the last round took %v: %v of %v spent, to look again %v, want %v", last, row.spent, burst, r.spent, row.want)
+			}
+		}
+	}
+	if !r.mu.TryLock() {
+		t.Error("the lock is held")
+	}
+	r.mu.Unlock()
+}

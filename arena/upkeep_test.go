@@ -120,12 +120,35 @@ func TestUpkeepEmptiesMagazines(t *testing.T) {
 	if since := rseqcs.ReadStats().Fences - before - fences; fences > 1 || time.Since(begun) < fenceInterval && since > 0 {
 		t.Errorf("%d fences, and within a second %d more", fences, since)
 	}
-	h.upkeep.drained = time.Time{}
+	h.upkeep.drained = time.Now().Add(-time.Second)
 	rounds()
 	if held := h.heldByVCPUs(); held != 0 {
 		t.Errorf("a second later %d bytes are in magazines", held)
 	}
 	mustHold(t, h.CheckInvariants())
+}
+
+// TestUpkeepFencesOnceASecond: half a second after a fence there is no other one.
+func TestUpkeepFencesOnceASecond(t *testing.T) {
+	h := openByHand(t, NewBudget("test", nil, 0, 0))
+	class := ClassOf(64)
+	object, err := h.Alloc(class)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Free(class, object)
+	drained := time.Now().Add(-time.Second / 2)
+	h.upkeep.drained = drained
+	for range stillLooks + 2 {
+		h.emptyIdle()
+	}
+	if held := h.heldByVCPUs(); held == 0 && time.Since(drained) < time.Second {
+		t.Errorf("%v after a fence the magazines are empty", time.Since(drained))
+	}
+	h.upkeep.drained = time.Now().Add(-time.Second)
+	if h.emptyIdle(); h.heldByVCPUs() != 0 {
+		t.Errorf("a second after a fence %d bytes are in magazines", h.heldByVCPUs())
+	}
 }
 
 // TestUpkeepSweeps: the free OS pages of a span with objects in use go back, too.
