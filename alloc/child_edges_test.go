@@ -3,8 +3,13 @@ package alloc
 import (
 	"context"
 	"errors"
+	"os"
+	"reflect"
 	"testing"
 	"time"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/arena"
 )
 
 // TestChildInherits: what a child has from its parent, unless told otherwise.
@@ -118,4 +123,54 @@ func TestWaitIsLeft(t *testing.T) {
 	}
 	a.Free(full)
 	a.Free(must(t)(a.AllocWait(t.Context(), 1<<20)))
+}
+
+// spendRescue makes a heap refuse without a look for free memory from now on, as if looks
+// had just taken an hour.
+func spendRescue(h *arena.Heap) {
+	set := func(name string, value any) {
+		field := reflect.ValueOf(h).Elem().FieldByName("rescue").FieldByName(name)
+		reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem().Set(reflect.ValueOf(value))
+	}
+	set("spent", time.Hour)
+	set("until", time.Now())
+}
+
+// TestAllocWaitLooksForMemory: a call that waits looks for free memory that no call of Alloc
+// looks for any more.
+func TestAllocWaitLooksForMemory(t *testing.T) {
+	if os.Getpagesize() > arena.PageSize {
+		return // no part of a span has an OS page of its own
+	}
+	const size, limit = 4 << 10, 1 << 20
+	a := open(t, Options{Limit: limit})
+	var blocks [][]byte
+	for {
+		b, err := a.Alloc(size)
+		if err != nil {
+			break
+		}
+		blocks = append(blocks, b)
+	}
+	for i := range blocks { // every other one, or whole spans would be free
+		if i%2 == 0 {
+			a.Free(blocks[i])
+		}
+	}
+	spendRescue(&a.heap)
+	if b, err := a.Alloc(limit / 4); err == nil {
+		t.Fatalf("%d bytes without a look", len(b))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	b, err := a.AllocWait(ctx, limit/4)
+	if err != nil {
+		t.Fatalf("half of the limit is free: %v", err)
+	}
+	a.Free(b)
+	for i := range blocks {
+		if i%2 != 0 {
+			a.Free(blocks[i])
+		}
+	}
 }

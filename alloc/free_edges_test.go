@@ -1,10 +1,15 @@
 package alloc
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
+	"unsafe"
+
+	"github.com/vcpualloc/vcpualloc/internal/steady"
 )
 
 // TestReallocOfFreedBlockTakesNothing: the block that was allocated for the move is freed
@@ -68,6 +73,9 @@ func TestCloseOfCacheTellsDoublePut(t *testing.T) {
 		var misuse *MisuseError
 		if !errors.As(err, &misuse) {
 			t.Errorf("%d objects, one of them put twice: Close returns %v", count, err)
+		}
+		if left := c.state.existing.Load(); left != 0 {
+			t.Errorf("%d objects, one of them put twice: %d are left after Close", count, left)
 		}
 		if _, err := a.Trim(t.Context()); err != nil {
 			t.Fatal(err)
@@ -137,4 +145,50 @@ func TestTrimsCountTheirOwn(t *testing.T) {
 			t.Fatalf("the calls returned %d bytes together, %d were released", sum, want)
 		}
 	}
+}
+
+// TestCacheCountsObjectsOnce: an object that is freed a second time, and one whose pages are
+// no span of its class any more, does not lower the number of objects.
+func TestCacheCountsObjectsOnce(t *testing.T) {
+	// A thread that moves to another vCPU between two frees finds no duplicate there.
+	var wrong string
+	for range 10 {
+		if wrong = ""; steady.OnOneVCPU(t, func() { wrong = countedTwice(t) }) && wrong == "" {
+			return
+		}
+	}
+	t.Error(cmp.Or(wrong, "the thread never stayed on its vCPU"))
+}
+
+// countedTwice frees objects of a cache, and says what is wrong then.
+func countedTwice(t *testing.T) (wrong string) {
+	a := open(t, Options{})
+	c := openCache(t, a, CacheOptions[[10]uint64]{})
+	var objects []unsafe.Pointer
+	for range 3 {
+		p, err := c.Get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, unsafe.Pointer(p))
+	}
+	large := must(t)(a.Alloc(1 << 20))
+	defer a.Free(large)
+	other := unsafe.Pointer(unsafe.SliceData(large))
+	for _, row := range []struct {
+		free      []unsafe.Pointer
+		duplicate unsafe.Pointer
+		left      int64
+	}{
+		{objects[:1], nil, 2},
+		{objects[:1], objects[0], 2},
+		{objects[1:2], nil, 1},
+		{[]unsafe.Pointer{other}, other, 1},
+		{[]unsafe.Pointer{objects[2], objects[2]}, objects[2], 0},
+	} {
+		if duplicate := c.state.free(row.free); duplicate != row.duplicate || c.state.existing.Load() != row.left {
+			return fmt.Sprintf("%p are freed: %p was free, want %p; %d objects exist, want %d", row.free, duplicate, row.duplicate, c.state.existing.Load(), row.left)
+		}
+	}
+	return ""
 }
