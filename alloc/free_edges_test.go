@@ -182,7 +182,7 @@ func countedTwice(t *testing.T) (wrong string) {
 	}{
 		{objects[:1], nil, 2},
 		{objects[:1], objects[0], 2},
-		{objects[1:2], nil, 1},
+		{objects[:2], objects[0], 1}, // the second one is no duplicate
 		{[]unsafe.Pointer{other}, other, 1},
 		{[]unsafe.Pointer{objects[2], objects[2]}, objects[2], 0},
 	} {
