@@ -11,7 +11,7 @@ import (
 // What the sections compute with a check word, as numbers (rseqcs.CheckOf).
 const (
 	headerBytes = 8  // of the header of a class in a slab
-	headerShift = 32 // of its offset in a check word
+	headerShift = 35 // of its offset in a check word
 	pagesOf64K  = 1 << (rseqcs.OriginShift - pageShift)
 )
 
@@ -28,12 +28,12 @@ func forEachPage(body func(class uint8, index, low uint32, word uint64)) {
 	}
 }
 
-// isNear reports whether the upper half of what a section computes from the offset in
+// isNear reports whether the header's field of what a section computes from the offset in
 // 64 KiB is what is expected of the guess, or one less. Both are excluded where objects of
-// another class are: so no owner, which is less than 1<<32, makes the section accept.
+// another class are: so no owner, whose field is below, makes the section accept.
 func isNear(guess uint8, offset, word uint64) bool {
 	high := (offset*classTable.Factors[guess] + word - uint64(guess)*headerBytes<<headerShift) >> headerShift
-	return (high+1)&(1<<32-1) < 2
+	return (high+1)&(1<<(64-headerShift)-1) < 2
 }
 
 // TestNoGuessAcceptsAnotherClass looks at every guess for every page of every class, and

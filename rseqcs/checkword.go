@@ -28,8 +28,8 @@ const (
 //
 //	bits 0 to SlackBits-1   slack: what the starts of the span differ by
 //	bit guardBit            0
-//	up to bit 31            the owner
-//	from bit 32 on          the offset of the class's header
+//	up to headerShift-1     the owner
+//	from headerShift on     the offset of the class's header
 //
 // and a section compares all but the slack with what it expects (startTest). Why this
 // is so, with size * factor = 2^64 + e, where 0 <= e < size, and n objects in a span:
@@ -44,10 +44,10 @@ const (
 //   - Of an offset between two multiples, offset * factor is j*e + r*factor with
 //     0 < r < size. This is at least factor, which is at least 2^46, and at most
 //     2^64 - factor + (j+1)*e. So it is far from what the owner and the slack make up,
-//     which is less than 2^32 on either side: the upper half of v differs.
-//   - Of another owner v differs by a multiple of 1<<ownerShift below 2^32 from what
+//     which is less than 2^35 on either side: the header's field of v differs.
+//   - Of another owner v differs by a multiple of 1<<ownerShift below 2^35 from what
 //     it is for the right one. So it differs in the compared fields where an object
-//     starts, and elsewhere in the upper half, as above.
+//     starts, and elsewhere in the header's field, as above.
 //   - Of another class than the one that the section guesses, v is o * factor of the
 //     one plus the word of the other. That this is not what is expected of any guess,
 //     page, offset and owner is not a theorem, but true of the classes of package

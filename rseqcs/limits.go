@@ -97,7 +97,7 @@ const (
 	guardBit    = SlackBits // always 0
 	ownerShift  = guardBit + 1
 	ownerBits   = headerShift - ownerShift // who owns the span
-	headerShift = 32
+	headerShift = 35
 
 	// noOwner is the owner of all spans until there are others.
 	noOwner = 0
